@@ -1,0 +1,129 @@
+//! The three programs on allocator functions. Which function was hit, and in which process, comes with the cookie.
+//!
+//! An allocation is recorded when it returns and a free when it is called: so a block's records stand in the ring in
+//! the order in which the program could know the block, whichever threads were involved.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::pt_regs,
+    helpers::bpf_get_attach_cookie,
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+use leak_ebpf::{AllocRecord, Cookie, Counter, FreeRecord, Kind, RestoreRecord, Signature, TakeRecord};
+
+use crate::{
+    arguments::{self, Outcome},
+    call::{Call, Thread, read_user},
+    emit, unwind,
+};
+
+/// On entry of a function that gives out, moves or unmaps memory: notes the request and the stack.
+#[uprobe]
+pub fn enter(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a probe program is valid while it runs.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    let _ = begin(cookie, regs);
+    0
+}
+
+#[inline(always)]
+fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
+    let cookie = Cookie::unpack(raw);
+    count_hit(Counter::EntryHits, cookie);
+    let signature = Signature::from_u8(cookie.signature)?;
+    let request = arguments::read(signature, regs)?;
+    let Some(thread) = Thread::current_or_new() else {
+        emit::count(Counter::ThreadsRefused, 1);
+        return None;
+    };
+    if thread.call.sp != 0 {
+        if thread.is_inside_call(regs.rsp) {
+            return None;
+        }
+        emit::count(Counter::ReturnsMissed, 1);
+        emit::count(Counter::ReturnsMissedBytes, thread.call.size);
+        thread.drop_call();
+    }
+    let ret = read_user(regs.rsp)?;
+    if request.old != 0 {
+        let head = emit::head(Kind::Take, cookie);
+        thread.call.take_sent = u64::from(emit::take(TakeRecord { head, addr: request.old, len: request.old_len }));
+    }
+    if signature != Signature::Munmap {
+        let head = emit::head(Kind::Stack, cookie);
+        if unwind::capture(regs, ret, head, &mut thread.stack).is_none() {
+            // Without its stack the allocation is refused; the return handler says so once it knows that it came.
+            thread.stack.id = 0;
+        }
+    }
+    let take_sent = thread.call.take_sent;
+    thread.call =
+        Call { sp: regs.rsp, ret, cookie: raw, size: request.size, out: request.out, old: request.old, take_sent };
+    Some(())
+}
+
+/// On its return: records what came of it.
+#[uretprobe]
+pub fn leave(ctx: RetProbeContext) -> u32 {
+    // SAFETY: as in `enter`.
+    let regs = unsafe { &*ctx.regs };
+    let _ = end(regs);
+    0
+}
+
+#[inline(always)]
+fn end(regs: &pt_regs) -> Option<()> {
+    emit::count(Counter::ReturnHits, 1);
+    let thread = Thread::current()?;
+    if !thread.call_ends_at(regs.rsp) {
+        return None;
+    }
+    thread.end_call();
+    let call = &thread.call;
+    let cookie = Cookie::unpack(call.cookie);
+    let signature = Signature::from_u8(cookie.signature)?;
+    match arguments::outcome(signature, regs.rax, call.size, || read_user(call.out)) {
+        Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
+        Outcome::Allocated(addr) => emit::alloc(AllocRecord {
+            head: emit::head(Kind::Alloc, cookie),
+            addr,
+            size: call.size,
+            stack: thread.stack.id,
+        }),
+        Outcome::Gone => {}
+        Outcome::Failed => {
+            if call.old != 0 {
+                let head = emit::head(Kind::Restore, cookie);
+                if call.take_sent == 0 || emit::restore(RestoreRecord { head }).is_none() {
+                    // The block lives on, unknown to user space; its size was never ours to know.
+                    emit::refused(0);
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// On a function that gives a block back.
+#[uprobe]
+pub fn release(ctx: ProbeContext) -> u32 {
+    // SAFETY: as in `enter`.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    let cookie = Cookie::unpack(cookie);
+    count_hit(Counter::FreeHits, cookie);
+    let addr = regs.rdi;
+    if addr == 0 || Thread::current().is_some_and(|thread| thread.is_inside_call(regs.rsp)) {
+        return 0;
+    }
+    emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });
+    0
+}
+
+#[inline(always)]
+fn count_hit(counter: Counter, cookie: Cookie) {
+    emit::count(counter, 1);
+    if cookie.stepped {
+        emit::count(Counter::SteppedHits, 1);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a call asks for, read from its registers by its [`Signature`].
+//!
+//! Probes sit where arguments and stack pointer are still as at entry, so the calling convention's registers hold.
+
+use aya_ebpf::bindings::pt_regs;
+use leak_ebpf::Signature;
+
+/// `MAP_ANONYMOUS` of mmap's flags.
+const MAP_ANONYMOUS: u64 = 0x20;
+const PAGE: u64 = 4096;
+
+/// What a call asks for.
+pub struct Request {
+    /// Bytes asked for; `u64::MAX` when the product that says so overflows (the call will fail).
+    pub size: u64,
+    /// Memory that the call moves or gives back, or 0.
+    pub old: u64,
+    /// Bytes of address space at `old`, or 0 for a heap block.
+    pub old_len: u64,
+    /// Where the call will store its result, for [`Signature::OutPointer`].
+    pub out: u64,
+}
+
+/// What the call asks for, or `None` when it is of no interest (a file mapping).
+#[inline(always)]
+pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
+    let (a0, a1, a2, a3) = (regs.rdi, regs.rsi, regs.rdx, regs.rcx);
+    let mut request = Request { size: 0, old: 0, old_len: 0, out: 0 };
+    match signature {
+        Signature::Size0 => request.size = a0,
+        Signature::Size1 => request.size = a1,
+        Signature::Product01 => request.size = product(a0, a1),
+        Signature::Realloc => {
+            request.old = a0;
+            request.size = a1;
+        }
+        Signature::ReallocProduct => {
+            request.old = a0;
+            request.size = product(a1, a2);
+        }
+        Signature::OutPointer => {
+            request.out = a0;
+            request.size = a2;
+        }
+        Signature::PageRounded0 => request.size = a0.wrapping_add(PAGE - 1) & !(PAGE - 1),
+        Signature::Mmap => {
+            if a3 & MAP_ANONYMOUS == 0 {
+                return None;
+            }
+            request.size = a1;
+        }
+        Signature::Mremap => {
+            request.old = a0;
+            request.old_len = a1;
+            request.size = a2;
+        }
+        Signature::Munmap => {
+            request.old = a0;
+            request.old_len = a1;
+        }
+        Signature::Free => return None,
+    }
+    Some(request)
+}
+
+#[inline(always)]
+fn product(count: u64, size: u64) -> u64 {
+    // By digits, for the machine has no 128-bit product. A product of 2^63 and more may count as overflow: it fails too.
+    if count.leading_zeros() + size.leading_zeros() >= 64 { count.wrapping_mul(size) } else { u64::MAX }
+}
+
+/// How a call ended.
+pub enum Outcome {
+    /// It gave out memory at this address.
+    Allocated(u64),
+    /// What it took is gone and nothing came instead: munmap, realloc to size 0.
+    Gone,
+    /// It failed and left everything as it was.
+    Failed,
+}
+
+/// How the call ended, from its return value; `out` reads what an out-pointer points to.
+#[inline(always)]
+pub fn outcome(signature: Signature, result: u64, size: u64, out: impl FnOnce() -> Option<u64>) -> Outcome {
+    match signature {
+        Signature::Mmap | Signature::Mremap => {
+            if result > u64::MAX - PAGE {
+                Outcome::Failed
+            } else {
+                Outcome::Allocated(result)
+            }
+        }
+        Signature::Munmap => {
+            if result as i32 == 0 {
+                Outcome::Gone
+            } else {
+                Outcome::Failed
+            }
+        }
+        Signature::OutPointer => match out() {
+            Some(addr) if result as i32 == 0 && addr != 0 => Outcome::Allocated(addr),
+            _ => Outcome::Failed,
+        },
+        Signature::Realloc | Signature::ReallocProduct if result == 0 && size == 0 => Outcome::Gone,
+        _ if result == 0 => Outcome::Failed,
+        _ => Outcome::Allocated(result),
+    }
+}

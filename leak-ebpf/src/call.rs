@@ -1,0 +1,113 @@
+//! The one allocator call that a thread is in: the outermost.
+//!
+//! calloc calls malloc, realloc calls malloc and free, malloc calls mmap: the program asked once, so only the
+//! outermost call counts. A call is told by its stack pointer. It is still under way as long as its return address
+//! on the stack is the kernel's return trampoline; a call left by longjmp, an exception or a missed return probe
+//! has lost that mark and is dropped, and counted, by the next call that finds it.
+
+use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_map};
+use leak_ebpf::StackRecord;
+
+use crate::task_storage::TaskStorage;
+
+#[btf_map]
+static THREADS: TaskStorage<Thread> = TaskStorage::new();
+
+/// What the programs keep for a thread.
+#[repr(C)]
+pub struct Thread {
+    /// The outermost call, if `call.sp` is not 0.
+    pub call: Call,
+    /// The kernel's return trampoline in this process, once it is known.
+    trampoline: u64,
+    /// What stood in place of the return address when a call inside the one under way was seen.
+    seen_in_place: u64,
+    /// The stack of the call; also the scratch it is walked into.
+    pub stack: StackRecord,
+}
+
+/// A call that has begun.
+#[repr(C)]
+pub struct Call {
+    /// Stack pointer at entry, pointing at the return address; 0 when there is no call.
+    pub sp: u64,
+    /// The return address at entry, before the return probe took its place.
+    pub ret: u64,
+    /// The probe's cookie.
+    pub cookie: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// Where the result will be stored, for an out-pointer.
+    pub out: u64,
+    /// Memory that the call takes, or 0.
+    pub old: u64,
+    /// Whether user space was told that it was taken.
+    pub take_sent: u64,
+}
+
+impl Thread {
+    /// The running thread's state, made if need be.
+    #[inline(always)]
+    pub fn current_or_new() -> Option<&'static mut Self> {
+        THREADS.get_or_create()
+    }
+
+    /// The running thread's state, if it ever allocated.
+    #[inline(always)]
+    pub fn current() -> Option<&'static mut Self> {
+        THREADS.get()
+    }
+
+    /// Whether a call at this stack pointer is made by the allocator itself, inside the call under way.
+    #[inline(always)]
+    pub fn is_inside_call(&mut self, sp: u64) -> bool {
+        // Equal is inside too: a tail call enters with the stack pointer of its caller.
+        self.call.sp != 0 && sp <= self.call.sp && self.call_is_live()
+    }
+
+    #[inline(always)]
+    fn call_is_live(&mut self) -> bool {
+        let Some(slot) = read_user(self.call.sp) else { return false };
+        if self.trampoline != 0 {
+            return slot == self.trampoline;
+        }
+        self.seen_in_place = slot;
+        slot != self.call.ret
+    }
+
+    /// Whether a return that leaves the stack pointer here ends the call under way.
+    #[inline(always)]
+    pub fn call_ends_at(&self, sp: u64) -> bool {
+        self.call.sp != 0 && sp == self.call.sp + 8
+    }
+
+    /// Ends the call, as its return probe was hit. What stood in place of its return address was the trampoline then.
+    #[inline(always)]
+    pub fn end_call(&mut self) {
+        if self.trampoline == 0 {
+            self.trampoline = self.seen_in_place;
+        }
+        self.call.sp = 0;
+    }
+
+    /// Drops all that was known, as the thread has another address space now.
+    #[inline(always)]
+    pub fn forget(&mut self) {
+        self.trampoline = 0;
+        self.drop_call();
+    }
+
+    /// Drops the call, as its return was missed.
+    #[inline(always)]
+    pub fn drop_call(&mut self) {
+        self.seen_in_place = 0;
+        self.call.sp = 0;
+    }
+}
+
+/// A word of the target's memory.
+#[inline(always)]
+pub fn read_user(addr: u64) -> Option<u64> {
+    // SAFETY: the helper checks the address and fails on one that is not the target's.
+    unsafe { bpf_probe_read_user(addr as *const u64) }.ok()
+}

@@ -1,0 +1,164 @@
+//! What goes up: records through the ring, frees that found it full through a map, and counters.
+//!
+//! Allocations are refused first: the last part of the ring is kept for frees. A free that does not fit even there is
+//! set aside with its time, for user space to collect, so that a full ring never leaves a freed block outstanding.
+//! No record wakes the reader by itself: it polls, and is woken once when the ring passes a mark.
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output},
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use leak_ebpf::{
+    AllocRecord, COUNTERS, Cookie, Counter, ExecRecord, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES,
+    RestoreRecord, Settings, SpillKey, SpillValue, StackRecord, TakeRecord,
+};
+
+/// Its size is set by the loader.
+#[map]
+static RING: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
+
+#[map]
+static SPILLED_FREES: HashMap<SpillKey, SpillValue> = HashMap::with_max_entries(MAX_SPILLED_FREES, BPF_F_NO_PREALLOC);
+
+#[map]
+static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Not 0 from when the reader was woken until it has read.
+#[map]
+static WOKEN: Array<u32> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+static SETTINGS: Global<Settings> = Global::new(Settings { refuse_above: 0, wake_above: 0 });
+
+/// Adds to a counter of this processor. Programs may be preempted here, so a count can be off by a hit in a blue moon.
+#[inline(always)]
+pub fn count(counter: Counter, by: u64) {
+    if let Some(counts) = COUNTS.get_ptr_mut(0) {
+        // SAFETY: the pointer is to this processor's counters, which live as long as the map.
+        unsafe { (*counts)[counter as usize] += by };
+    }
+}
+
+/// The beginning of a record of this kind by this probe, now.
+#[inline(always)]
+pub fn head(kind: Kind, cookie: Cookie) -> Head {
+    Head {
+        kind: kind as u8,
+        signature: cookie.signature,
+        process: cookie.process,
+        tid: aya_ebpf::helpers::bpf_get_current_pid_tgid() as u32,
+        // SAFETY: the helper takes nothing and cannot fail.
+        time: unsafe { bpf_ktime_get_ns() },
+    }
+}
+
+/// Sends a stack, or `None` when there is no room.
+#[inline(always)]
+pub fn stack(record: &StackRecord) -> Option<()> {
+    let used = used();
+    if used > SETTINGS.load().refuse_above {
+        return None;
+    }
+    let depth = u64::from(record.depth).min(MAX_FRAMES as u64);
+    let bytes = (size_of::<StackRecord>() - 8 * MAX_FRAMES) as u64 + 8 * depth;
+    // SAFETY: the record is at least `bytes` long and the map is a ring buffer.
+    let sent = unsafe {
+        bpf_ringbuf_output(
+            core::ptr::from_ref(&RING).cast_mut().cast(),
+            core::ptr::from_ref(record).cast_mut().cast(),
+            bytes,
+            wake_flags(used),
+        )
+    };
+    (sent == 0).then_some(())
+}
+
+/// Sends an allocation, or counts it as refused.
+#[inline(always)]
+pub fn alloc(record: AllocRecord) {
+    let used = used();
+    let room = used <= SETTINGS.load().refuse_above;
+    if !room || send(record, used).is_none() {
+        refused(record.size);
+    }
+}
+
+/// Counts an allocation that user space will not hear of.
+#[inline(always)]
+pub fn refused(size: u64) {
+    count(Counter::AllocsRefused, 1);
+    count(Counter::AllocsRefusedBytes, size);
+}
+
+/// Sends a free, or sets it aside.
+#[inline(always)]
+pub fn free(record: FreeRecord) {
+    if send(record, used()).is_none() {
+        spill(record.head, record.addr, 0);
+    }
+}
+
+/// Sends that memory was taken, or sets it aside. Says whether it was sent.
+#[inline(always)]
+pub fn take(record: TakeRecord) -> bool {
+    let sent = send(record, used()).is_some();
+    if !sent {
+        spill(record.head, record.addr, record.len);
+    }
+    sent
+}
+
+/// Sends that what was taken is still there. `None` when there is no room.
+#[inline(always)]
+pub fn restore(record: RestoreRecord) -> Option<()> {
+    send(record, used())
+}
+
+/// Sends that a process replaced its program. `None` when there is no room.
+#[inline(always)]
+pub fn exec(record: ExecRecord) -> Option<()> {
+    send(record, used())
+}
+
+#[inline(always)]
+fn send<T: 'static>(record: T, used: u64) -> Option<()> {
+    let mut entry = RING.reserve::<T>(0)?;
+    entry.write(record);
+    entry.submit(wake_flags(used));
+    Some(())
+}
+
+#[inline(always)]
+fn used() -> u64 {
+    RING.query(u64::from(BPF_RB_AVAIL_DATA))
+}
+
+#[inline(always)]
+fn wake_flags(used: u64) -> u64 {
+    if used > SETTINGS.load().wake_above
+        && let Some(woken) = WOKEN.get_ptr_mut(0)
+    {
+        // SAFETY: the pointer is into the array. Two programs that both find 0 wake the reader twice, no more.
+        unsafe {
+            if *woken == 0 {
+                *woken = 1;
+                return u64::from(BPF_RB_FORCE_WAKEUP);
+            }
+        }
+    }
+    u64::from(BPF_RB_NO_WAKEUP)
+}
+
+#[inline(always)]
+fn spill(head: Head, addr: u64, len: u64) {
+    let key = SpillKey { addr, process: u64::from(head.process) };
+    let value = SpillValue { time: head.time, len };
+    let counter = match SPILLED_FREES.insert(&key, &value, u64::from(BPF_ANY)) {
+        Ok(()) => Counter::FreesSpilled,
+        Err(_) => Counter::FreesLost,
+    };
+    count(counter, 1);
+}

@@ -1,0 +1,286 @@
+//! The wire: every byte that crosses between the kernel programs and user space.
+//!
+//! Down go [`Cookie`]s (one per probe) and [`Settings`]; up come [`Record`](Kind)s through the ring buffer and
+//! [`Counter`]s through a per-CPU array. Both sides compile this file, so nothing is written twice. It promises a
+//! fixed layout, checked below at compile time; it holds no behaviour beyond packing and unpacking.
+#![no_std]
+
+mod record;
+
+pub use record::{Frames, Record};
+
+/// Most frames a stack record carries. The kernel's own stack helper stops at 127 too.
+pub const MAX_FRAMES: usize = 127;
+
+/// Slots of the direct-mapped cache of stacks that user space already knows. A power of two.
+pub const KNOWN_STACKS: u32 = 1 << 16;
+
+/// Free addresses that can wait outside a full ring, see [`Counter::FreesLost`].
+pub const MAX_SPILLED_FREES: u32 = 1 << 20;
+
+/// Processes traced at once.
+pub const MAX_PROCESSES: u32 = 1 << 12;
+
+/// The process slot of leaktrace's own calibration calls; no target ever has it.
+pub const CALIBRATION_SLOT: u16 = u16::MAX;
+
+/// How a probed function takes its arguments and gives its result: what the programs need to know of it.
+///
+/// `a0`, `a1`, … are the first, second, … integer argument of the platform's calling convention.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// `p = f(size)`: malloc, valloc.
+    Size0 = 1,
+    /// `p = f(_, size)`: memalign, `aligned_alloc`.
+    Size1 = 2,
+    /// `p = f(n, size)`: calloc.
+    Product01 = 3,
+    /// `p = f(old, size)`: realloc. A failure keeps `old`, unless the size was 0.
+    Realloc = 4,
+    /// `p = f(old, n, size)`: reallocarray.
+    ReallocProduct = 5,
+    /// `err = f(&p, _, size)`: `posix_memalign`. `p` is valid only when `err` is 0.
+    OutPointer = 6,
+    /// `p = f(size)`, and the size is rounded up to a whole page: pvalloc.
+    PageRounded0 = 7,
+    /// `p = mmap(_, len, _, flags, …)`; only anonymous mappings are recorded.
+    Mmap = 8,
+    /// `p = mremap(old, old_len, new_len, …)`.
+    Mremap = 9,
+    /// `err = munmap(p, len)`.
+    Munmap = 10,
+    /// `f(p)`: free.
+    Free = 11,
+}
+
+impl Signature {
+    /// The signature with this number, if there is one.
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        Some(match value {
+            1 => Self::Size0,
+            2 => Self::Size1,
+            3 => Self::Product01,
+            4 => Self::Realloc,
+            5 => Self::ReallocProduct,
+            6 => Self::OutPointer,
+            7 => Self::PageRounded0,
+            8 => Self::Mmap,
+            9 => Self::Mremap,
+            10 => Self::Munmap,
+            11 => Self::Free,
+            _ => return None,
+        })
+    }
+
+    /// Whether the function hands out address space (mmap) rather than heap blocks.
+    pub const fn is_mapping(self) -> bool {
+        matches!(self, Self::Mmap | Self::Mremap | Self::Munmap)
+    }
+}
+
+/// What a probe is told when it is attached, readable by the program at each hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// Number of the [`Signature`]. Kept raw because a program must not trust an enum it has not checked.
+    pub signature: u8,
+    /// Which traced process this probe belongs to. Chosen at attach, so it also holds in a vfork child.
+    pub process: u16,
+    /// Whether the kernel single-steps the probed instruction, which costs about ten times as much as emulating it.
+    pub stepped: bool,
+}
+
+impl Cookie {
+    /// The cookie of a probe on a function of this signature in this process.
+    pub const fn new(signature: Signature, process: u16, stepped: bool) -> Self {
+        Self { signature: signature as u8, process, stepped }
+    }
+
+    /// The cookie as the kernel stores it.
+    pub const fn pack(self) -> u64 {
+        self.signature as u64 | (self.stepped as u64) << 8 | (self.process as u64) << 16
+    }
+
+    /// The cookie from what the kernel stored.
+    pub const fn unpack(raw: u64) -> Self {
+        Self { signature: raw as u8, stepped: raw >> 8 & 1 != 0, process: (raw >> 16) as u16 }
+    }
+}
+
+/// What a record says; the first byte of each.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A [`StackRecord`]: a stack that user space may not know yet. Always ahead of the first use of its id.
+    Stack = 1,
+    /// An [`AllocRecord`]: a call that gave out memory has succeeded.
+    Alloc = 2,
+    /// A [`FreeRecord`]: a block is about to be freed.
+    Free = 3,
+    /// A [`TakeRecord`]: realloc, mremap or munmap has begun on this memory. It counts as gone until the thread's
+    /// next [`Kind::Restore`] brings it back.
+    Take = 4,
+    /// A [`RestoreRecord`]: the call that began with [`Kind::Take`] failed and the memory is still there.
+    Restore = 5,
+    /// An [`ExecRecord`]: the process has replaced its program; all of its memory is gone.
+    Exec = 6,
+}
+
+/// What every record begins with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// A [`Kind`].
+    pub kind: u8,
+    /// The [`Signature`] of the function, or 0.
+    pub signature: u8,
+    /// The process slot from the [`Cookie`].
+    pub process: u16,
+    /// Thread id, in the initial PID namespace.
+    pub tid: u32,
+    /// `CLOCK_MONOTONIC`, nanoseconds: for an allocation when it returned, for a free when it was called.
+    pub time: u64,
+}
+
+/// A stack: return addresses from the allocator's caller outwards.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StackRecord {
+    /// Kind, process, thread and time.
+    pub head: Head,
+    /// The stack's id: a hash of its frames and its process slot.
+    pub id: u64,
+    /// How many of `frames` are filled.
+    pub depth: u32,
+    /// 1 when the walk stopped at [`MAX_FRAMES`] with frames left, else 0.
+    pub truncated: u32,
+    /// Return addresses.
+    pub frames: [u64; MAX_FRAMES],
+}
+
+/// An allocation that succeeded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllocRecord {
+    /// Kind, function, process, thread and time.
+    pub head: Head,
+    /// Where the memory begins.
+    pub addr: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// The [`StackRecord::id`] of the call.
+    pub stack: u64,
+}
+
+/// A block that is being freed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FreeRecord {
+    /// Kind, function, process, thread and time.
+    pub head: Head,
+    /// Where the memory begins.
+    pub addr: u64,
+}
+
+/// Memory that a call has begun to move or unmap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakeRecord {
+    /// Kind, function, process, thread and time.
+    pub head: Head,
+    /// Where the memory begins.
+    pub addr: u64,
+    /// Bytes of address space, or 0 for a heap block.
+    pub len: u64,
+}
+
+/// The thread's last [`TakeRecord`] did not come to pass.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreRecord {
+    /// Kind, function, process, thread and time.
+    pub head: Head,
+}
+
+/// A process has replaced its program.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecRecord {
+    /// Kind, process and time.
+    pub head: Head,
+}
+
+/// Names a free that found the ring full.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SpillKey {
+    /// Where the memory begins.
+    pub addr: u64,
+    /// The process slot.
+    pub process: u64,
+}
+
+/// The latest such free of that memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpillValue {
+    /// When it was called, as [`Head::time`]. Only what was allocated before is gone.
+    pub time: u64,
+    /// Bytes of address space, or 0 for a heap block.
+    pub len: u64,
+}
+
+/// What the programs count, by index into a per-CPU array.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Probe hits at the entry of an allocating function.
+    EntryHits = 0,
+    /// Probe hits at its return.
+    ReturnHits = 1,
+    /// Probe hits on a freeing function.
+    FreeHits = 2,
+    /// Allocations that succeeded and were not recorded because the ring had only the room kept for frees.
+    AllocsRefused = 3,
+    /// Bytes of those.
+    AllocsRefusedBytes = 4,
+    /// Allocating calls whose return was never seen (longjmp, exception, thread exit, a missed return probe).
+    ReturnsMissed = 5,
+    /// Bytes that those calls asked for.
+    ReturnsMissedBytes = 6,
+    /// Frees that found the ring full and were set aside; user space collects them, so they are not lost.
+    FreesSpilled = 7,
+    /// Frees lost: the ring and the place for spilled frees were both full. The ledger is not to be trusted after.
+    FreesLost = 8,
+    /// Calls not recorded because the kernel had no memory for the thread's state.
+    ThreadsRefused = 9,
+    /// Stacks cut at [`MAX_FRAMES`].
+    StacksTruncated = 10,
+    /// Hits, among all of the above, on an instruction that the kernel single-steps.
+    SteppedHits = 11,
+}
+
+/// How many [`Counter`]s there are.
+pub const COUNTERS: usize = 12;
+
+/// Numbers that user space sets before the programs are loaded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes of the ring in use above which allocations are refused; the rest is kept for frees.
+    pub refuse_above: u64,
+    /// Bytes of the ring in use above which the reader is woken instead of waiting for its timer.
+    pub wake_above: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Head>() == 16);
+    assert!(size_of::<StackRecord>() == 16 + 16 + 8 * MAX_FRAMES);
+    assert!(size_of::<AllocRecord>() == 40);
+    assert!(size_of::<FreeRecord>() == 24);
+    assert!(size_of::<TakeRecord>() == 32);
+    assert!(size_of::<RestoreRecord>() == 16);
+    assert!(size_of::<ExecRecord>() == 16);
+    assert!(size_of::<Settings>() == 16);
+    assert!(KNOWN_STACKS.is_power_of_two());
+};

@@ -1,0 +1,34 @@
+//! leaktrace's eBPF programs.
+//!
+//! | file | watches or does |
+//! |---|---|
+//! | `alloc` | the three programs on allocator functions: enter, leave, free |
+//! | `arguments` | what a call asks for, read from registers by its signature |
+//! | `call` | the one outermost call that a thread is in |
+//! | `unwind` | the stack, walked and interned |
+//! | `lifecycle` | exec of a traced process |
+//! | `launch` | holds a launched program before its first allocation |
+//! | `emit` | the ring, the place for frees when it is full, the counters |
+//! | `task_storage` | a map type that `aya-ebpf` 0.2 lacks |
+#![no_std]
+#![no_main]
+
+mod alloc;
+mod arguments;
+mod call;
+mod emit;
+mod launch;
+mod lifecycle;
+mod task_storage;
+mod unwind;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier proves that this is never reached: a program that could get here is not loaded.
+    loop {}
+}
+
+/// The kernel lends its tracing helpers only to programs under a GPL-compatible licence; MIT/Apache with GPL is one.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,124 @@
+//! A record as user space reads it from the ring.
+
+use crate::{AllocRecord, ExecRecord, FreeRecord, Head, Kind, MAX_FRAMES, RestoreRecord, TakeRecord};
+
+/// One record, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A stack, see [`Kind::Stack`].
+    Stack {
+        /// Kind, process, thread and time.
+        head: Head,
+        /// The stack's id.
+        id: u64,
+        /// Whether it was cut at [`MAX_FRAMES`].
+        truncated: bool,
+        /// Its return addresses, from the allocator's caller outwards.
+        frames: Frames<'a>,
+    },
+    /// See [`Kind::Alloc`].
+    Alloc(AllocRecord),
+    /// See [`Kind::Free`].
+    Free(FreeRecord),
+    /// See [`Kind::Take`].
+    Take(TakeRecord),
+    /// See [`Kind::Restore`].
+    Restore(RestoreRecord),
+    /// See [`Kind::Exec`].
+    Exec(ExecRecord),
+}
+
+/// Return addresses, still in the ring's own bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames<'a>(&'a [[u8; 8]]);
+
+impl Frames<'_> {
+    /// The addresses, innermost first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = u64> + Clone + '_ {
+        self.0.iter().map(|bytes| u64::from_ne_bytes(*bytes))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// What every record begins with.
+    pub fn head(&self) -> Head {
+        match self {
+            Self::Stack { head, .. } => *head,
+            Self::Alloc(record) => record.head,
+            Self::Free(record) => record.head,
+            Self::Take(record) => record.head,
+            Self::Restore(record) => record.head,
+            Self::Exec(record) => record.head,
+        }
+    }
+
+    /// The record in these bytes, or `None` when they are of no known kind or too short for it.
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (words, _) = bytes.as_chunks::<8>();
+        let word = |index: usize| words.get(index).map(|bytes| u64::from_ne_bytes(*bytes));
+        let head = Head {
+            kind: *bytes.first()?,
+            signature: *bytes.get(1)?,
+            process: u16::from_ne_bytes([*bytes.get(2)?, *bytes.get(3)?]),
+            tid: (word(0)? >> 32) as u32,
+            time: word(1)?,
+        };
+        Some(match head.kind {
+            kind if kind == Kind::Stack as u8 => {
+                let depth = (word(3)? as u32 as usize).min(MAX_FRAMES);
+                let frames = Frames(words.get(4..4 + depth)?);
+                Self::Stack { head, id: word(2)?, truncated: word(3)? >> 32 != 0, frames }
+            }
+            kind if kind == Kind::Alloc as u8 => {
+                Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)? })
+            }
+            kind if kind == Kind::Free as u8 => Self::Free(FreeRecord { head, addr: word(2)? }),
+            kind if kind == Kind::Take as u8 => Self::Take(TakeRecord { head, addr: word(2)?, len: word(3)? }),
+            kind if kind == Kind::Restore as u8 => Self::Restore(RestoreRecord { head }),
+            kind if kind == Kind::Exec as u8 => Self::Exec(ExecRecord { head }),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn bytes(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn an_allocation_decodes_as_it_was_written() {
+        let first = Kind::Alloc as u64 | 4 << 8 | 7 << 16 | 99 << 32;
+        let head = Head { kind: Kind::Alloc as u8, signature: 4, process: 7, tid: 99, time: 5 };
+        assert_eq!(
+            Record::decode(&bytes(&[first, 5, 0xaaaa, 64, 0xbbbb])),
+            Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb })),
+        );
+    }
+
+    #[test]
+    fn a_stack_that_claims_more_frames_than_it_carries_is_refused() {
+        let first = Kind::Stack as u64;
+        assert_eq!(Record::decode(&bytes(&[first, 1, 2, 3, 0x10, 0x20])), None);
+        assert!(Record::decode(&bytes(&[first, 1, 2, 2, 0x10, 0x20])).is_some());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        for kind in 0..=u8::MAX {
+            for length in 0..64 {
+                let mut data = std::vec![0xff; length];
+                if let Some(first) = data.first_mut() {
+                    *first = kind;
+                }
+                let _ = Record::decode(&data);
+            }
+        }
+    }
+}

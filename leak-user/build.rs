@@ -1,0 +1,16 @@
+//! Embeds the eBPF object that `cargo xtask build` compiles, so that the binary is one file.
+
+use std::{env, path::PathBuf};
+
+fn main() {
+    println!("cargo::rerun-if-env-changed=LEAKTRACE_BPF_OBJECT");
+    let object = env::var_os("LEAKTRACE_BPF_OBJECT").map_or_else(
+        || PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../target/bpf/leaktrace.bpf.o"),
+        PathBuf::from,
+    );
+    println!("cargo::rerun-if-changed={}", object.display());
+    match object.canonicalize() {
+        Ok(path) => println!("cargo::rustc-env=LEAKTRACE_BPF_OBJECT={}", path.display()),
+        Err(_) => println!("cargo::error=the eBPF programs are not built yet: type `cargo xtask build`"),
+    }
+}

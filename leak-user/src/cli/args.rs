@@ -1,0 +1,216 @@
+//! The command line: options, their units and their help.
+
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    ledger::Sizes,
+    notice::Notices,
+    report::{Format, Renderer, Style},
+    text::printable,
+    trace::{Lookup, Plan, Selection, SortBy},
+    units::{parse_duration, parse_older, parse_size},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo leaktrace -p 1234                  a report every 5 seconds, a last one at Ctrl-C
+  sudo leaktrace -p 1234 10 6             every 10 seconds, 6 reports
+  sudo leaktrace -p 1234 -o 30s           only what has been held for 30 seconds
+  sudo leaktrace -p 1234 -d 60 --format json > report.json
+  sudo leaktrace run -- ./server --port 8080
+
+Exit codes: 0 done; 2 a usage error, or nothing could be traced.";
+
+/// Finds memory leaks in programs that are already running.
+///
+/// Attaches to a process without stopping it, follows its allocations, and reports the call stacks that hold the
+/// most memory that was not given back.
+#[derive(Debug, Parser)]
+#[command(name = "leaktrace", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub attach: Attach,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Launch a program and trace it from its first allocation
+    #[command(after_help = "Example:\n  sudo leaktrace run 10 -- ./server --port 8080")]
+    Run(Run),
+}
+
+#[derive(Args, Debug)]
+pub struct Attach {
+    /// Trace this process; may be given several times
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
+    pub pids: Vec<u32>,
+    /// Launch this command line and trace it from its first allocation
+    #[arg(short, long = "command", value_name = "COMMAND", conflicts_with = "pids")]
+    pub command_line: Option<String>,
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct Run {
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct TraceArgs {
+    /// Time between reports: seconds, or with a unit (500ms, 30s, 5m)
+    #[arg(value_name = "INTERVAL", default_value = "5", value_parser = parse_duration, allow_negative_numbers = true)]
+    interval: Duration,
+    /// Stop after this many reports
+    #[arg(value_name = "COUNT", value_parser = count, allow_negative_numbers = true)]
+    count: Option<u64>,
+    /// Stop after this long
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
+    duration: Option<Duration>,
+    /// Report only blocks at least this old; a bare number is milliseconds
+    #[arg(short, long, value_name = "AGE", default_value = "0", hide_default_value = true, value_parser = parse_older, allow_negative_numbers = true)]
+    older: Duration,
+    /// Report at most this many stacks
+    #[arg(short = 'T', long, value_name = "N", default_value = "10", value_parser = top, allow_negative_numbers = true)]
+    top: usize,
+    /// Trace only allocations of at least this many bytes (K, M, G are 1024-based)
+    #[arg(short = 'z', long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
+    min_size: Option<u64>,
+    /// Trace only allocations of at most this many bytes
+    #[arg(short = 'Z', long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
+    max_size: Option<u64>,
+    /// Order of the stacks
+    #[arg(long, value_enum, value_name = "KEY", default_value_t = SortBy::Size)]
+    sort: SortBy,
+    /// List the largest outstanding blocks of each stack
+    #[arg(short = 'a', long)]
+    show_allocs: bool,
+    /// Look for the allocator in this object only
+    #[arg(short = 'O', long = "obj", value_name = "PATH")]
+    object: Option<PathBuf>,
+    /// Prefix of the allocator's functions, as in je_malloc
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    symbols_prefix: String,
+    /// Mean bytes between samples; exact follows every allocation
+    #[arg(short, long, value_name = "BYTES", default_value = "exact", value_parser = sample)]
+    sample: u64,
+    /// What is printed: table, json (one document a line) or folded (for flame graphs)
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: Format,
+    /// Size of the buffer between kernel and leaktrace; a larger one bears longer bursts
+    #[arg(long, value_name = "SIZE", default_value = "8M", value_parser = ring_size, allow_negative_numbers = true)]
+    ring_size: u32,
+    /// Say nothing beside the reports but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say what was found and done
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// Blocks that `-a` lists of each stack.
+const LISTED_ALLOCATIONS: usize = 10;
+
+impl TraceArgs {
+    /// What to trace and what to show.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        let sizes = Sizes { min: self.min_size.unwrap_or(0), max: self.max_size.unwrap_or(u64::MAX) };
+        anyhow::ensure!(
+            sizes.min <= sizes.max,
+            "-z is larger than -Z, so that no allocation fits; give -z less than -Z"
+        );
+        // The only mode so far; `sample` refuses the others.
+        debug_assert_eq!(self.sample, 1);
+        Ok(Plan {
+            interval: self.interval,
+            count: self.count,
+            duration: self.duration,
+            ring_bytes: self.ring_size,
+            sizes,
+            lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
+            selection: Selection {
+                top: self.top,
+                sort: self.sort,
+                older: self.older,
+                allocations: if self.show_allocs { LISTED_ALLOCATIONS } else { 0 },
+            },
+        })
+    }
+
+    /// How much is said beside the reports.
+    pub fn notices(&self) -> Notices {
+        match (self.quiet, self.verbose) {
+            (true, _) => Notices::Quiet,
+            (false, true) => Notices::Verbose,
+            (false, false) => Notices::Normal,
+        }
+    }
+
+    /// How reports are written to standard output.
+    pub fn renderer(&self) -> Renderer {
+        let out = std::io::stdout();
+        let terminal = out.is_terminal();
+        let width = if terminal { rustix::termios::tcgetwinsize(&out).map_or(0, |size| size.ws_col) } else { 0 };
+        // A pipe has no width: lines are then as long as names need, within reason.
+        let width = if width == 0 { PIPE_WIDTH } else { width };
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Renderer { format: self.format, style: Style { width, colour } }
+    }
+}
+
+/// Columns of a table that goes to no terminal.
+const PIPE_WIDTH: u16 = 160;
+
+/// clap's message as one line: what is wrong and what to type.
+pub fn one_sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let what = text.strip_prefix("error: ").unwrap_or(&text);
+    let what: Vec<&str> = what.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    format!("{}; `leaktrace --help` lists the options", what.join(" ").trim_end_matches('.'))
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err(format!("\"{}\" is not a process id; `pgrep -a NAME` lists the PIDs of a program", printable(text))),
+    }
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("\"{}\" is not a number of reports; give 1 or more", printable(text))),
+    }
+}
+
+fn top(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("\"{}\" is not a number of stacks; give 1 or more", printable(text))),
+    }
+}
+
+fn sample(text: &str) -> Result<u64, String> {
+    match text {
+        "exact" | "1" => Ok(1),
+        _ => {
+            Err(format!("\"{}\": this version follows every allocation; give `exact` or leave -s out", printable(text)))
+        }
+    }
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    let size = parse_size(text)?;
+    match u32::try_from(size) {
+        Ok(size) if size.is_power_of_two() && (1 << 12..=1 << 30).contains(&size) => Ok(size),
+        _ => Err(format!("\"{}\" is not a power of two from 4K to 1G; give one, such as 8M", printable(text))),
+    }
+}

@@ -1,0 +1,24 @@
+//! `leaktrace -p PID`: trace processes that are running.
+
+use anyhow::{Result, bail};
+
+use super::{args::Attach, block_on};
+use crate::{process::identity::Target, trace::Trace};
+
+/// Attaches to each process and reports until told to stop.
+pub fn attach(args: Attach) -> Result<()> {
+    if args.pids.is_empty() {
+        bail!("nothing to trace; give -p PID, or `run -- CMD` to launch a program");
+    }
+    let plan = args.trace.plan()?;
+    // A PID that cannot be traced is said before anything is loaded, and before privileges are asked for.
+    for pid in &args.pids {
+        Target::open(*pid)?;
+    }
+    let mut trace = Trace::new(plan, args.trace.notices())?;
+    for pid in args.pids {
+        trace.attach(pid)?;
+    }
+    let renderer = args.trace.renderer();
+    block_on(trace.run(renderer))
+}

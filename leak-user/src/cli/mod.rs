@@ -1,0 +1,64 @@
+//! What a person types. Parses, dispatches, and turns the outcome into an exit code.
+//!
+//! 0 is done, 2 is a usage error or nothing that could be traced, with one sentence on standard error that says what
+//! to do. 1 is kept for conditions that a user sets.
+
+mod args;
+mod attach;
+mod run;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, error::ErrorKind};
+
+use crate::trace;
+use args::{Cli, Command};
+
+/// Exit code of a usage error, or when nothing could be traced.
+const FAILED: u8 = 2;
+
+/// Runs leaktrace as it was called.
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    // Not a command for people: it is how `run` starts its child, and clap must not read the child's options.
+    if arguments.next().is_some_and(|first| first == trace::CHILD_ARGUMENT) {
+        return finish(trace::become_program(arguments));
+    }
+    match Cli::try_parse() {
+        Ok(cli) => finish(dispatch(cli)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            // Printing can only fail when nobody reads it.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&args::one_sentence(&error)),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    match cli.command {
+        Some(Command::Run(run)) => run::run(run),
+        None => match cli.attach.command_line {
+            Some(line) => run::run_line(&line, cli.attach.trace),
+            None => attach::attach(cli.attach),
+        },
+    }
+}
+
+fn finish(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("{error:#}")),
+    }
+}
+
+fn fail(sentence: &str) -> ExitCode {
+    eprintln!("leaktrace: {sentence}");
+    ExitCode::from(FAILED)
+}
+
+/// The loop runs on one thread: nothing in it waits, and a second one would take a core from the target.
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

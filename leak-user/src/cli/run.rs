@@ -1,0 +1,33 @@
+//! `leaktrace run -- CMD` and `-c 'CMD'`: launch a program and trace it from its first allocation.
+
+use std::ffi::OsString;
+
+use anyhow::{Result, bail};
+
+use super::{
+    args::{Run, TraceArgs},
+    block_on,
+};
+use crate::trace::{Launched, Trace};
+
+/// Launches the program after `--`.
+pub fn run(args: Run) -> Result<()> {
+    launch(&args.command, &args.trace)
+}
+
+/// Launches a command line, split as a shell splits words.
+pub fn run_line(line: &str, args: TraceArgs) -> Result<()> {
+    let Some(words) = shlex::split(line).filter(|words| !words.is_empty()) else {
+        bail!("-c {} is not a command line; close its quotes, or use `run -- CMD`", crate::text::printable(line));
+    };
+    let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    launch(&words, &args)
+}
+
+fn launch(command: &[OsString], args: &TraceArgs) -> Result<()> {
+    let mut trace = Trace::new(args.plan()?, args.notices())?;
+    let mut launched = Launched::start(command)?;
+    trace.launch(&mut launched)?;
+    let renderer = args.renderer();
+    block_on(trace.run(renderer))
+}

@@ -1,0 +1,284 @@
+//! The ledger: what is outstanding, per stack, from the records of the kernel side and nothing else.
+//!
+//! It is a pure function of the records: time comes in them, so a stored stream gives the same books as a live one.
+//! It promises that for every stack outstanding = allocated - freed, and that a free it was told of leaves nothing
+//! outstanding. It knows no names and no addresses of code: a stack is calls in modules.
+
+mod heap;
+mod mappings;
+mod stacks;
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillValue, TakeRecord};
+
+pub use heap::Block;
+use heap::Heap;
+use mappings::{Mappings, Piece};
+use stacks::Stacks;
+pub use stacks::{Stack, StackIndex};
+
+use serde::Serialize;
+
+use crate::process::modules::Location;
+
+/// Everything outstanding in all traced processes.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    stacks: Stacks,
+    processes: HashMap<u16, Books, RandomState>,
+    sizes: Sizes,
+    totals: Totals,
+    notes: Notes,
+}
+
+/// Sums over all stacks since tracing began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Bytes allocated since attach and not given back.
+    pub outstanding_bytes: u64,
+    /// Blocks of those.
+    pub outstanding_count: u64,
+    /// Bytes allocated since attach.
+    pub allocated_bytes: u64,
+    /// Blocks of those.
+    pub allocated_count: u64,
+    /// Bytes given back, of those allocated since attach.
+    pub freed_bytes: u64,
+    /// Blocks of those.
+    pub freed_count: u64,
+}
+
+/// Which allocations are written down at all, by bytes asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Smallest.
+    pub min: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { min: 0, max: u64::MAX }
+    }
+}
+
+/// What the ledger noticed and could not put into the books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Frees of memory that was allocated before tracing began, or was refused.
+    pub unknown_frees: u64,
+    /// Allocations at an address that was still outstanding: its free was never seen.
+    pub reused_addresses: u64,
+    /// Allocations whose stack was never received.
+    pub unknown_stacks: u64,
+}
+
+/// One process's memory.
+#[derive(Debug, Default)]
+struct Books {
+    heap: Heap,
+    mappings: Mappings,
+    /// What a thread's call under way has taken, until it is known to have succeeded.
+    taken: HashMap<u32, Taken, RandomState>,
+}
+
+#[derive(Debug)]
+enum Taken {
+    Block(u64, Block),
+    Pieces(Vec<Piece>),
+}
+
+impl Ledger {
+    /// An empty ledger that writes down allocations of these sizes.
+    pub fn new(sizes: Sizes) -> Self {
+        Self { sizes, ..Self::default() }
+    }
+
+    /// Enters one record. `locate` is asked where a stack's return addresses lie when the stack is new.
+    pub fn enter(&mut self, record: &Record<'_>, locate: impl FnOnce(u16, Frames<'_>) -> Box<[Location]>) {
+        match record {
+            Record::Stack { head, id, frames, .. } => {
+                self.stacks.intern(*id, head.process, || locate(head.process, *frames));
+            }
+            Record::Alloc(alloc) => self.alloc(alloc),
+            Record::Free(free) => {
+                let freed = self.books(free.head.process).heap.remove(free.addr);
+                match freed {
+                    Some(block) => self.gone(block.stack, block.size, 1),
+                    None => self.notes.unknown_frees += 1,
+                }
+            }
+            Record::Take(take) => self.take(take),
+            Record::Restore(restore) => self.restore(restore.head.process, restore.head.tid),
+            Record::Exec(exec) => self.forget_process(exec.head.process),
+        }
+    }
+
+    /// Enters a free that was set aside because the ring was full: gone is what was allocated there before it.
+    pub fn enter_spilled(&mut self, key: SpillKey, value: SpillValue) {
+        let process = key.process as u16;
+        if value.len != 0 {
+            let pieces = self.books(process).mappings.remove(key.addr, value.len, Some(value.time));
+            self.pieces_gone(process, &pieces);
+        } else if let Some(block) = self.books(process).heap.remove_older(key.addr, value.time) {
+            self.gone(block.stack, block.size, 1);
+        }
+    }
+
+    /// Drops all that a process holds, as freed: it has exited its program.
+    pub fn forget_process(&mut self, process: u16) {
+        let Some(mut books) = self.processes.remove(&process) else { return };
+        for (_, block) in books.heap.drain() {
+            self.gone(block.stack, block.size, 1);
+        }
+        for (stack, bytes, count) in books.mappings.drain() {
+            self.gone(stack, bytes, count);
+        }
+    }
+
+    /// Sums over everything.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// What could not be put into the books.
+    pub fn notes(&self) -> Notes {
+        self.notes
+    }
+
+    /// Every stack that ever allocated, with its index.
+    pub fn stacks(&self) -> impl Iterator<Item = (StackIndex, &Stack)> {
+        self.stacks.iter()
+    }
+
+    /// Calls `visit` with stack, address, bytes and time of each outstanding block, in no order.
+    pub fn for_each_outstanding(&self, mut visit: impl FnMut(StackIndex, u64, u64, u64)) {
+        for books in self.processes.values() {
+            for (addr, block) in books.heap.iter() {
+                visit(block.stack, addr, block.size, block.time);
+            }
+            for (start, piece) in books.mappings.iter() {
+                visit(piece.stack, start, piece.end - start, piece.time);
+            }
+        }
+    }
+
+    fn books(&mut self, process: u16) -> &mut Books {
+        self.processes.entry(process).or_default()
+    }
+
+    fn alloc(&mut self, alloc: &AllocRecord) {
+        let process = alloc.head.process;
+        let signature = Signature::from_u8(alloc.head.signature);
+        let moved = match signature {
+            Some(Signature::Realloc | Signature::ReallocProduct | Signature::Mremap) => {
+                self.books(process).taken.remove(&alloc.head.tid)
+            }
+            _ => None,
+        };
+        // A mapping from before tracing, or of a file, is not ours to count because it was moved.
+        if signature == Some(Signature::Mremap) && moved.is_none() {
+            return;
+        }
+        let is_mapping = signature.is_some_and(Signature::is_mapping);
+        if !(self.sizes.min..=self.sizes.max).contains(&alloc.size) {
+            return;
+        }
+        let Some(stack) = self.stacks.index(alloc.stack) else {
+            self.notes.unknown_stacks += 1;
+            return;
+        };
+        let (time, size, addr) = (alloc.head.time, alloc.size, alloc.addr);
+        if is_mapping {
+            let len = page_rounded(size);
+            let replaced = self.books(process).mappings.remove(addr, len, None);
+            self.pieces_gone(process, &replaced);
+            self.books(process).mappings.insert(addr, len, time, stack);
+            self.came(stack, len);
+        } else {
+            let replaced = self.books(process).heap.insert(addr, Block { size, time, stack });
+            if let Some(block) = replaced {
+                self.notes.reused_addresses += 1;
+                self.gone(block.stack, block.size, 1);
+            }
+            self.came(stack, size);
+        }
+    }
+
+    fn take(&mut self, take: &TakeRecord) {
+        let process = take.head.process;
+        let is_mapping = Signature::from_u8(take.head.signature).is_some_and(Signature::is_mapping);
+        let taken = if is_mapping {
+            let pieces = self.books(process).mappings.remove(take.addr, page_rounded(take.len), None);
+            self.pieces_gone(process, &pieces);
+            if pieces.is_empty() { None } else { Some(Taken::Pieces(pieces)) }
+        } else {
+            let block = self.books(process).heap.remove(take.addr);
+            match block {
+                Some(block) => self.gone(block.stack, block.size, 1),
+                None => self.notes.unknown_frees += 1,
+            }
+            block.map(|block| Taken::Block(take.addr, block))
+        };
+        match taken {
+            Some(taken) => self.books(process).taken.insert(take.head.tid, taken),
+            None => self.books(process).taken.remove(&take.head.tid),
+        };
+    }
+
+    fn restore(&mut self, process: u16, tid: u32) {
+        match self.books(process).taken.remove(&tid) {
+            Some(Taken::Block(addr, block)) => {
+                self.books(process).heap.insert(addr, block);
+                self.back(block.stack, block.size, 1);
+            }
+            Some(Taken::Pieces(pieces)) => {
+                for piece in pieces {
+                    let revived = self.books(process).mappings.put_back(piece);
+                    self.back(piece.stack, piece.end - piece.start, u64::from(revived));
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn came(&mut self, stack: StackIndex, bytes: u64) {
+        self.totals.allocated_bytes += bytes;
+        self.totals.allocated_count += 1;
+        self.totals.outstanding_bytes += bytes;
+        self.totals.outstanding_count += 1;
+        self.stacks.get_mut(stack).came(bytes);
+    }
+
+    fn gone(&mut self, stack: StackIndex, bytes: u64, count: u64) {
+        self.totals.freed_bytes += bytes;
+        self.totals.freed_count += count;
+        self.totals.outstanding_bytes -= bytes;
+        self.totals.outstanding_count -= count;
+        self.stacks.get_mut(stack).gone(bytes, count);
+    }
+
+    fn back(&mut self, stack: StackIndex, bytes: u64, count: u64) {
+        self.totals.freed_bytes -= bytes;
+        self.totals.freed_count -= count;
+        self.totals.outstanding_bytes += bytes;
+        self.totals.outstanding_count += count;
+        self.stacks.get_mut(stack).back(bytes, count);
+    }
+
+    fn pieces_gone(&mut self, process: u16, pieces: &[Piece]) {
+        for piece in pieces {
+            let last = !self.books(process).mappings.is_owner_alive(piece.owner)
+                && pieces.iter().rfind(|other| other.owner == piece.owner) == Some(piece);
+            self.gone(piece.stack, piece.end - piece.start, u64::from(last));
+        }
+    }
+}
+
+/// The kernel maps whole pages, whatever was asked for.
+fn page_rounded(len: u64) -> u64 {
+    len.saturating_add(4095) & !4095
+}

@@ -1,0 +1,116 @@
+//! What one probe hit costs on this machine, measured on leaktrace itself with the programs that trace the target.
+//!
+//! Two tiny functions of this binary are probed like malloc and free and called a few thousand times. Their records
+//! carry a process slot that no target has, and are thrown away.
+
+use std::{
+    hint::black_box,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use leak_ebpf::{CALIBRATION_SLOT, Counter, Signature};
+
+use super::{
+    attach::{Probes, Site},
+    counts::Snapshot,
+    load::Kernel,
+};
+use crate::process::maps::{CodeMapping, code_mappings};
+
+/// Nanoseconds that hits cost the process that runs into them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HitCost {
+    /// An allocating call: entry and return.
+    pub call: f64,
+    /// A freeing call.
+    pub free: f64,
+    /// What a single-stepped instruction adds.
+    pub stepped_extra: f64,
+}
+
+/// Calls timed at a time; the least of [`ROUNDS`] counts, for anything above it is somebody else's work.
+const CALLS: u32 = 400;
+const ROUNDS: u32 = 5;
+
+// Three functions whose first instruction is known: two that the kernel emulates and one that it steps.
+core::arch::global_asm!(
+    ".pushsection .text.leaktrace_calibration,\"ax\",@progbits",
+    ".globl leaktrace_calibrate_call",
+    "leaktrace_calibrate_call:",
+    "push rbp",
+    "pop rbp",
+    "ret",
+    ".globl leaktrace_calibrate_free",
+    "leaktrace_calibrate_free:",
+    "push rbp",
+    "pop rbp",
+    "ret",
+    ".globl leaktrace_calibrate_step",
+    "leaktrace_calibrate_step:",
+    "test rdi, rdi",
+    "push rbp",
+    "pop rbp",
+    "ret",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    safe fn leaktrace_calibrate_call(size: usize) -> usize;
+    safe fn leaktrace_calibrate_free(block: usize);
+    safe fn leaktrace_calibrate_step(block: usize);
+}
+
+/// Measures. Takes some milliseconds.
+pub fn measure(kernel: &mut Kernel) -> Result<HitCost> {
+    let pid = std::process::id();
+    let own = code_mappings(pid)?;
+    let place = |address: usize| -> Result<(&CodeMapping, u64)> {
+        let address = address as u64;
+        let mapping = own
+            .iter()
+            .find(|mapping| (mapping.start..mapping.end).contains(&address))
+            .context("leaktrace cannot find its own code to calibrate with")?;
+        Ok((mapping, address - mapping.start + mapping.file_offset))
+    };
+    let mut probes = Probes::default();
+    let site = |file_offset, signature, emulated| Site { name: "calibration".into(), signature, file_offset, emulated };
+    let (mapping, call) = place(leaktrace_calibrate_call as *const () as usize)?;
+    let (_, free) = place(leaktrace_calibrate_free as *const () as usize)?;
+    let (_, step) = place(leaktrace_calibrate_step as *const () as usize)?;
+    let sites =
+        [site(call, Signature::Size0, true), site(free, Signature::Free, true), site(step, Signature::Free, false)];
+    probes.attach(kernel, pid, CALIBRATION_SLOT, &mapping.open(pid)?, &sites)?;
+    let call = least(|| {
+        black_box(leaktrace_calibrate_call(black_box(1)));
+    });
+    let free = least(|| leaktrace_calibrate_free(black_box(1)));
+    let step = least(|| leaktrace_calibrate_step(black_box(1)));
+    // Taking the probes out waits for the kernel; nothing here depends on it.
+    thread::spawn(move || drop(probes));
+    Ok(HitCost { call, free, stepped_extra: (step - free).max(0.0) })
+}
+
+fn least(call: impl Fn()) -> f64 {
+    (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..CALLS {
+                call();
+            }
+            start.elapsed().as_nanos() as f64 / f64::from(CALLS)
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+impl HitCost {
+    /// Time that these hits cost the target.
+    pub fn of(&self, counts: &Snapshot) -> Duration {
+        let calls = counts.get(Counter::EntryHits) as f64;
+        let frees = counts.get(Counter::FreeHits) as f64;
+        let stepped = counts.get(Counter::SteppedHits) as f64;
+        let nanoseconds = calls * self.call + frees * self.free + stepped * self.stepped_extra;
+        Duration::from_secs_f64(nanoseconds.max(0.0) / 1e9)
+    }
+}

@@ -1,0 +1,50 @@
+//! The programs' counters, summed over processors.
+
+use anyhow::Result;
+use aya::maps::{Map, MapData, PerCpuArray};
+use leak_ebpf::{COUNTERS, Counter};
+
+/// The counters' reading end.
+pub struct Counts(PerCpuArray<MapData, [u64; COUNTERS]>);
+
+/// All counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot([u64; COUNTERS]);
+
+impl Counts {
+    pub(super) fn new(map: Map) -> Result<Self> {
+        Ok(Self(PerCpuArray::try_from(map)?))
+    }
+
+    /// The counters now.
+    pub fn read(&self) -> Result<Snapshot> {
+        let mut sums = [0; COUNTERS];
+        for counts in self.0.get(&0, 0)?.iter() {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        Ok(Snapshot(sums))
+    }
+}
+
+impl Snapshot {
+    /// One counter.
+    pub fn get(&self, counter: Counter) -> u64 {
+        self.0[counter as usize]
+    }
+
+    /// Probe hits of every kind.
+    pub fn hits(&self) -> u64 {
+        self.get(Counter::EntryHits) + self.get(Counter::ReturnHits) + self.get(Counter::FreeHits)
+    }
+
+    /// What was counted since an earlier snapshot.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut diff = self.0;
+        for (now, then) in diff.iter_mut().zip(earlier.0) {
+            *now = now.wrapping_sub(then);
+        }
+        Self(diff)
+    }
+}

@@ -1,0 +1,82 @@
+//! Loads the programs into the kernel and hands out their parts.
+
+use anyhow::{Context, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, MapData},
+    programs::{RawTracePoint, UProbe},
+};
+
+use super::{counts::Counts, ring::Ring};
+
+/// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"));
+
+/// The loaded programs. Dropping it takes everything out of the kernel; so does the death of leaktrace.
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    traced: HashMap<MapData, u32, u16>,
+}
+
+/// The parts that go up: each is used by one owner for the length of the trace.
+pub struct Upward {
+    /// Records.
+    pub ring: Ring,
+    /// Counters.
+    pub counts: Counts,
+}
+
+impl Kernel {
+    /// Loads the programs with a ring of this many bytes, a power of two and at least a page.
+    pub fn load(ring_bytes: u32) -> Result<(Self, Upward)> {
+        let ring = u64::from(ring_bytes);
+        // The last quarter is kept for frees; the reader is woken at half.
+        let settings = [ring / 4 * 3, ring / 2];
+        let mut ebpf = EbpfLoader::new()
+            .allow_unsupported_maps()
+            .override_global("SETTINGS", &settings[..], true)
+            .map_max_entries("RING", ring_bytes)
+            .load(OBJECT)
+            .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
+        for name in ["enter", "leave", "release", "pause"] {
+            uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
+        }
+        let exec: &mut RawTracePoint = program(&mut ebpf, "exec")?.try_into()?;
+        exec.load().with_context(|| refused("exec"))?;
+        exec.attach("sched_process_exec").context("the tracepoint sched_process_exec cannot be attached")?;
+        let ring = Ring::new(
+            take_map(&mut ebpf, "RING")?,
+            take_map(&mut ebpf, "SPILLED_FREES")?,
+            take_map(&mut ebpf, "WOKEN")?,
+        )?;
+        let counts = Counts::new(take_map(&mut ebpf, "COUNTS")?)?;
+        let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
+        Ok((Self { ebpf, traced }, Upward { ring, counts }))
+    }
+
+    /// Has execs of this process reported under its slot.
+    pub fn watch_exec(&mut self, pid: u32, process: u16) -> Result<()> {
+        self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
+    }
+
+    /// One of the programs that can be put on a function.
+    pub fn uprobe(&mut self, name: &str) -> Result<&mut UProbe> {
+        uprobe(&mut self.ebpf, name)
+    }
+}
+
+fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {
+    Ok(program(ebpf, name)?.try_into()?)
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::Program> {
+    ebpf.program_mut(name).with_context(|| format!("this build of leaktrace lacks its program {name}"))
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+    ebpf.take_map(name).with_context(|| format!("this build of leaktrace lacks its map {name}"))
+}
+
+fn refused(name: &str) -> String {
+    format!("the kernel refused leaktrace's program `{name}`; Linux 5.15 or newer with BTF is needed")
+}

@@ -1,0 +1,13 @@
+//! The kernel side, driven from here: load the programs, place and attach probes, read what comes up.
+//!
+//! Only this module talks to the kernel about BPF. It sends down settings and probes, and gives up
+//! [`Record`](leak_ebpf::Record)s and counts; what they mean is the ledger's business.
+
+pub mod attach;
+mod bpf_call;
+pub mod calibrate;
+pub mod counts;
+pub mod load;
+pub mod place;
+pub mod privilege;
+pub mod ring;

@@ -1,0 +1,20 @@
+//! Whether this process may trace at all, said before the kernel says it less clearly.
+
+use anyhow::{Result, bail};
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// Fails, naming what is missing, unless leaktrace may load BPF programs and open probes.
+pub fn check() -> Result<()> {
+    let effective = capabilities(None)?.effective;
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Ok(());
+    }
+    let missing: Vec<&str> = [(CapabilitySet::BPF, "CAP_BPF"), (CapabilitySet::PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter_map(|(capability, name)| (!effective.contains(capability)).then_some(name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("leaktrace needs CAP_BPF and CAP_PERFMON to trace and lacks {}; run it with sudo", missing.join(" and "))
+}

@@ -1,0 +1,62 @@
+//! Reads what the programs send: the ring, and the frees that found it full.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Result, bail};
+use aya::maps::{Array, Map, MapData, RingBuf};
+use leak_ebpf::{Record, SpillKey, SpillValue};
+
+use super::bpf_call;
+
+/// The ring's reading end.
+pub struct Ring {
+    ring: RingBuf<MapData>,
+    spilled: MapData,
+    woken: Array<MapData, u32>,
+    /// Spills seen in the counters up to the last collection.
+    spills_collected: u64,
+}
+
+impl Ring {
+    /// Takes over the three maps.
+    pub(super) fn new(ring: Map, spilled: Map, woken: Map) -> Result<Self> {
+        let Map::HashMap(spilled) = spilled else { bail!("this build of leaktrace has another map for spilled frees") };
+        Ok(Self { ring: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, spills_collected: 0 })
+    }
+
+    /// Gives every record that is in the ring to `take`, in the order in which they came about.
+    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) -> usize {
+        let mut read = 0;
+        while let Some(item) = self.ring.next() {
+            if let Some(record) = Record::decode(&item) {
+                take(&record);
+            }
+            read += 1;
+        }
+        read
+    }
+
+    /// Lets the programs wake the reader again.
+    pub fn rearm(&mut self) -> Result<()> {
+        Ok(self.woken.set(0, 0, 0)?)
+    }
+
+    /// Takes out the frees that were set aside, given how many ever were. They must be entered after the ring has been
+    /// drained once more: the allocation that one ends may still stand in it.
+    pub fn take_spilled(&mut self, spilled_so_far: u64) -> Result<Vec<(SpillKey, SpillValue)>> {
+        if spilled_so_far == self.spills_collected {
+            return Ok(Vec::new());
+        }
+        self.spills_collected = spilled_so_far;
+        bpf_call::take_all(self.spilled.fd(), |key: [u64; 2], value: [u64; 2]| {
+            (SpillKey { addr: key[0], process: key[1] }, SpillValue { time: value[0], len: value[1] })
+        })
+    }
+}
+
+impl AsFd for Ring {
+    /// Readable when the programs have woken the reader.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}

@@ -1,0 +1,115 @@
+//! Which process this is. A process is its pid and its start time; its pidfd tells when it is gone.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Result, bail};
+use procfs::process as proc;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// `PF_KTHREAD` of `/proc/PID/stat`'s flags.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// A process that was running when it was opened.
+#[derive(Debug)]
+pub struct Target {
+    /// Its id in leaktrace's PID namespace.
+    pub pid: u32,
+    /// When it started: with the pid, its identity.
+    pub started: SystemTime,
+    /// The kernel's name for it; the target may set it to anything.
+    pub comm: String,
+    /// Its program's path, as its own mount namespace names it.
+    pub exe: String,
+    /// Resident bytes when it was opened.
+    pub rss_at_attach: u64,
+    start_ticks: u64,
+    pidfd: OwnedFd,
+}
+
+/// What a running process uses at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Resident bytes.
+    pub rss: u64,
+    /// Processor time it has used so far, user and system, all threads.
+    pub cpu: Duration,
+}
+
+impl Target {
+    /// Opens a process for tracing. Fails, in one sentence, on what cannot be traced.
+    pub fn open(pid: u32) -> Result<Self> {
+        if pid == std::process::id() {
+            bail!("process {pid} is leaktrace itself, which cannot trace itself; give the PID of another process");
+        }
+        let gone = || anyhow::anyhow!("there is no process {pid}; `pgrep -a NAME` lists the PIDs of a program");
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+        let entry = proc::Process::new(raw.as_raw_nonzero().get()).map_err(|_| gone())?;
+        let stat = entry.stat().map_err(|_| gone())?;
+        if stat.flags & PF_KTHREAD != 0 {
+            bail!(
+                "process {pid} ({}) is a kernel thread, which has no user memory; give the PID of a program",
+                crate::text::printable(&stat.comm)
+            );
+        }
+        if stat.state == 'Z' {
+            bail!("process {pid} has exited and only waits for its parent; give the PID of a running program");
+        }
+        let leader = entry.status().map_or(pid, |status| status.tgid as u32);
+        if leader != pid {
+            bail!("{pid} is a thread of process {leader}; give `-p {leader}` to trace the whole process");
+        }
+        let pidfd = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(|_| gone())?;
+        let mut target = Self {
+            pid,
+            started: start_time(stat.starttime),
+            comm: stat.comm,
+            exe: entry.exe().map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned()),
+            rss_at_attach: 0,
+            start_ticks: stat.starttime,
+            pidfd,
+        };
+        target.rss_at_attach = target.usage().ok_or_else(gone)?.rss;
+        Ok(target)
+    }
+
+    /// What it uses now, or `None` when it is gone (another process may bear its pid).
+    pub fn usage(&self) -> Option<Usage> {
+        let stat = proc::Process::new(self.pid as i32).and_then(|entry| entry.stat()).ok()?;
+        if stat.starttime != self.start_ticks || matches!(stat.state, 'Z' | 'X') {
+            return None;
+        }
+        let ticks = stat.utime + stat.stime;
+        Some(Usage {
+            rss: stat.rss * procfs::page_size(),
+            cpu: Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64),
+        })
+    }
+
+    /// Reads its name and program anew, after an exec.
+    pub fn refresh_names(&mut self) {
+        if let Ok(entry) = proc::Process::new(self.pid as i32) {
+            if let Ok(stat) = entry.stat() {
+                self.comm = stat.comm;
+            }
+            if let Ok(exe) = entry.exe() {
+                self.exe = exe.to_string_lossy().into_owned();
+            }
+        }
+    }
+}
+
+impl AsFd for Target {
+    /// The pidfd: readable once the process has exited.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+fn start_time(ticks: u64) -> SystemTime {
+    let boot = procfs::boot_time_secs().unwrap_or(0);
+    let since_boot = Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot
+}

@@ -1,0 +1,69 @@
+//! The files that a process maps as code, each opened as it is mapped.
+//!
+//! `/proc/PID/map_files` leads to the very file, whatever has since been put at its path, in whichever mount
+//! namespace it lies. Each is opened once and kept open, so it can still be read when the process is gone.
+
+use std::{fs::File, io, os::fd::AsRawFd, path::PathBuf};
+
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
+
+/// Most mappings of one process that are looked at; a process can make as many as it likes.
+const MAX_MAPPINGS: usize = 1 << 16;
+
+/// A stretch of a process's address space that runs code from a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeMapping {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Where in the file `start` lies.
+    pub file_offset: u64,
+    /// Device of the file, major and minor.
+    pub device: (i32, i32),
+    /// Inode of the file.
+    pub inode: u64,
+    /// Path, as the process's mount namespace named it when it was mapped; only good for showing.
+    pub path: PathBuf,
+}
+
+impl CodeMapping {
+    /// Opens the file that is mapped here.
+    pub fn open(&self, pid: u32) -> io::Result<MappedFile> {
+        let link = format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end);
+        let file = File::open(link)?;
+        Ok(MappedFile { file })
+    }
+}
+
+/// A file as some process maps it, open.
+#[derive(Debug)]
+pub struct MappedFile {
+    /// The file, for reading.
+    pub file: File,
+}
+
+impl MappedFile {
+    /// A path to this very file for interfaces that want a path. Good while `self` lives.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
+    }
+}
+
+/// The code mappings of a process, in order of address. Only regular files: no vDSO, no `[uprobes]`, no JIT.
+pub fn code_mappings(pid: u32) -> io::Result<Vec<CodeMapping>> {
+    let maps = Process::new(pid as i32).and_then(|process| process.maps()).map_err(io::Error::other)?;
+    Ok(maps.into_iter().take(MAX_MAPPINGS).filter_map(code_mapping).collect())
+}
+
+fn code_mapping(map: MemoryMap) -> Option<CodeMapping> {
+    let MMapPath::Path(path) = map.pathname else { return None };
+    (map.perms.contains(MMPermissions::EXECUTE) && map.inode != 0).then_some(CodeMapping {
+        start: map.address.0,
+        end: map.address.1,
+        file_offset: map.offset,
+        device: map.dev,
+        inode: map.inode,
+        path,
+    })
+}

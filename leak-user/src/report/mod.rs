@@ -1,0 +1,173 @@
+//! The [`Report`]: one value that says everything, and that every renderer is given whole.
+//!
+//! Serialized as it stands it is the `leaktrace.report/1` JSON document, so the JSON cannot say less than the table.
+//! It holds names and numbers only: no address that means something in one process alone, and nothing of the kernel.
+
+mod folded;
+mod json;
+mod render;
+mod table;
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+pub use crate::{growth::Verdict, ledger::Totals, symbolize::Frame};
+pub use render::{Format, Renderer, Style};
+
+/// The state of one trace at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Always [`SCHEMA`].
+    pub schema: &'static str,
+    /// When the report was made, RFC 3339 in UTC.
+    pub time: String,
+    /// Seconds since tracing began.
+    pub elapsed_s: f64,
+    /// Whether this is the last report of the trace.
+    #[serde(rename = "final")]
+    pub last: bool,
+    /// The label given to this snapshot, if one was.
+    pub label: Option<String>,
+    /// The traced processes.
+    pub processes: Vec<Process>,
+    /// How the trace was made.
+    pub mode: Mode,
+    /// Sums over all stacks, also those that filters keep out of `stacks`.
+    pub totals: Totals,
+    /// What was lost, and where.
+    pub loss: Loss,
+    /// What tracing cost.
+    pub cost: Cost,
+    /// The stacks, in the order asked for, after filters.
+    pub stacks: Vec<Stack>,
+}
+
+impl Report {
+    /// A report of now, before the stacks are entered.
+    pub fn without_stacks(
+        elapsed: Duration,
+        last: bool,
+        processes: Vec<Process>,
+        totals: Totals,
+        loss: Loss,
+        cost: Cost,
+    ) -> Self {
+        Self {
+            schema: SCHEMA,
+            time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            elapsed_s: elapsed.as_secs_f64(),
+            last,
+            label: None,
+            processes,
+            mode: Mode { sample_bytes: 1, unwind: "fp" },
+            totals,
+            loss,
+            cost,
+            stacks: Vec::new(),
+        }
+    }
+}
+
+/// The schema that this build writes.
+pub const SCHEMA: &str = "leaktrace.report/1";
+
+/// A traced process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Process {
+    /// Process id in leaktrace's PID namespace.
+    pub pid: u32,
+    /// When it started, RFC 3339: with the pid this names the process.
+    pub start_time: String,
+    /// The kernel's name for it (15 bytes), as the target set it: not to be printed raw.
+    pub comm: String,
+    /// Path of its program, as the target's mount namespace names it: not to be printed raw.
+    pub exe: String,
+    /// Resident bytes now, or when last seen alive.
+    pub rss_bytes: u64,
+    /// Resident bytes when tracing began: memory that this report does not explain.
+    pub rss_at_attach_bytes: u64,
+    /// Whether it still runs.
+    pub alive: bool,
+}
+
+/// How the trace was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mode {
+    /// Mean bytes between samples; 1 is every allocation.
+    pub sample_bytes: u64,
+    /// How stacks are walked.
+    pub unwind: &'static str,
+}
+
+/// What was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Allocations that happened and are in no figure.
+    pub allocations: u64,
+    /// Bytes of those.
+    pub allocated_bytes: u64,
+    /// Frees that were not recorded: blocks in this report may be long gone.
+    pub frees: u64,
+    /// Stacks cut at the greatest depth.
+    pub stacks_truncated: u64,
+    /// Probe hits that the kernel says it did not run.
+    pub probes_missed: u64,
+    /// Whether nothing at all was lost, so that every figure is exact.
+    pub complete: bool,
+}
+
+/// What tracing cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Probe hits a second over the last interval.
+    pub events_per_s: f64,
+    /// Estimated share by which the target's own work is slowed, in per cent of its CPU time: hits times the cost of
+    /// one, as measured on this machine. `None` until it is calibrated.
+    pub target_slowdown_pct: Option<f64>,
+    /// CPU time of leaktrace, per cent of one core, over the last interval.
+    pub tracer_cpu_pct: f64,
+    /// Resident bytes of leaktrace.
+    pub tracer_rss_bytes: u64,
+}
+
+/// What is known of one stack.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stack {
+    /// Names the stack within this trace: 16 hexadecimal digits.
+    pub id: String,
+    /// The process it belongs to.
+    pub pid: u32,
+    /// Bytes allocated here and not given back.
+    pub outstanding_bytes: u64,
+    /// Blocks of those.
+    pub outstanding_count: u64,
+    /// Bytes allocated here since attach.
+    pub allocated_bytes: u64,
+    /// Blocks of those.
+    pub allocated_count: u64,
+    /// Trend of the outstanding bytes, bytes a second.
+    pub bytes_per_s: f64,
+    /// Age of the oldest outstanding block in seconds, 0 when there is none.
+    pub oldest_s: f64,
+    /// What the trend amounts to.
+    pub verdict: Verdict,
+    /// How sure the verdict is, 0 to 1.
+    pub confidence: f64,
+    /// From the allocator's caller outwards.
+    pub frames: Vec<Frame>,
+    /// The outstanding blocks themselves, largest first, when they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allocations: Vec<Allocation>,
+}
+
+/// One outstanding block.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Allocation {
+    /// Its address in the target.
+    pub address: u64,
+    /// Bytes asked for.
+    pub bytes: u64,
+    /// Seconds since it was allocated.
+    pub age_s: f64,
+}

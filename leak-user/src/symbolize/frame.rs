@@ -1,0 +1,47 @@
+//! A frame as a report shows it.
+
+use serde::Serialize;
+
+use crate::text::printable;
+
+/// One function of a stack. An inlined function is a frame of its own, ahead of the one it was inlined into.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Frame {
+    /// Demangled name, if there is a symbol: not to be printed raw.
+    pub function: Option<String>,
+    /// File name of the module, without its directory: not to be printed raw.
+    pub module: Option<String>,
+    /// The module's build ID in hexadecimal.
+    pub build_id: Option<String>,
+    /// Offset of the call in the module's file, or the bare address where there is no module.
+    pub offset: u64,
+    /// Source file, where debug information names it: not to be printed raw.
+    pub file: Option<String>,
+    /// Line in it.
+    pub line: Option<u32>,
+    /// Whether the function was inlined into the next frame.
+    pub inlined: bool,
+    /// What sort of code it is.
+    pub kind: FrameKind,
+}
+
+/// What sort of code a frame is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameKind {
+    /// Compiled code from a file.
+    Native,
+    /// In no mapped file.
+    #[default]
+    Unknown,
+}
+
+impl Frame {
+    /// Where the frame is when it has no name: "module+0x1f", or the bare address. Safe to print.
+    pub fn place(&self) -> String {
+        match &self.module {
+            Some(module) => format!("{}+{:#x}", printable(module), self.offset),
+            None => format!("{:#x}", self.offset),
+        }
+    }
+}

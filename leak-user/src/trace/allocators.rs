@@ -1,0 +1,148 @@
+//! Finds the allocators in what a process maps, and where on them the probes go.
+
+use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::MetadataExt, path::Path};
+
+use anyhow::{Context, Result, bail};
+
+use super::Lookup;
+use crate::{
+    notice::Notices,
+    probe::{attach::Site, place::place},
+    process::{
+        allocator::Allocator,
+        elf::ElfFile,
+        maps::MappedFile,
+        modules::{Module, Modules},
+    },
+    text::printable,
+};
+
+/// Largest object that is searched for an allocator.
+const MAX_OBJECT: u64 = 1 << 30;
+
+/// An allocator in a file that the process maps.
+pub struct Found<'a> {
+    /// The file.
+    pub file: &'a MappedFile,
+    /// Its functions.
+    pub sites: Vec<Site>,
+    kind: &'static str,
+    name: String,
+}
+
+impl Found<'_> {
+    /// A line on what was found, for `-v`.
+    pub fn describe(&self) -> String {
+        let sites: Vec<String> = self
+            .sites
+            .iter()
+            .map(|site| format!("{}{}", site.name, if site.emulated { "" } else { " (stepped)" }))
+            .collect();
+        format!("{} allocator in {}: {}", self.kind, self.name, sites.join(", "))
+    }
+}
+
+/// The allocators of the process in this slot. Fails when there is none.
+pub fn find<'a>(
+    modules: &'a Modules,
+    slot: u16,
+    pid: u32,
+    lookup: &Lookup,
+    notices: &Notices,
+) -> Result<Vec<Found<'a>>> {
+    if let Some(object) = &lookup.object {
+        return find_in_object(modules, slot, pid, object, &lookup.prefix, notices);
+    }
+    let mut all = Vec::new();
+    let mut looked_at = BTreeSet::new();
+    for (index, _) in modules.of_process(slot) {
+        let module = modules.get(index);
+        let name = shown(&module.path);
+        match examine(module, &lookup.prefix, notices) {
+            Ok(Some(found)) => all.push(found),
+            Ok(None) => {}
+            // An object that cannot be read cannot be judged; the others still can.
+            Err(error) => notices.say(&format!("{error:#}")),
+        }
+        looked_at.insert(name);
+    }
+    if all.is_empty() {
+        let looked_at: Vec<String> = looked_at.into_iter().collect();
+        bail!(
+            "no allocator was found in process {pid} (looked at {}); name the object that defines malloc with -O PATH",
+            if looked_at.is_empty() { "nothing: it maps no code from files".to_owned() } else { looked_at.join(", ") }
+        );
+    }
+    Ok(all)
+}
+
+fn find_in_object<'a>(
+    modules: &'a Modules,
+    slot: u16,
+    pid: u32,
+    object: &Path,
+    prefix: &str,
+    notices: &Notices,
+) -> Result<Vec<Found<'a>>> {
+    let name = shown(object);
+    let metadata = fs::metadata(object).with_context(|| format!("-O {name} cannot be read"))?;
+    if !metadata.is_file() {
+        bail!("-O {name} is not a file; give the program or library that defines malloc");
+    }
+    // Read before it is looked for, so that a wrong file is called wrong rather than unmapped.
+    let data = read_whole(&fs::File::open(object).with_context(|| format!("-O {name} cannot be read"))?, &name)?;
+    ElfFile::parse(&data, &format!("-O {name}"))?;
+    let device = (rustix::fs::major(metadata.dev()) as i32, rustix::fs::minor(metadata.dev()) as i32);
+    let mapped = modules
+        .of_process(slot)
+        .into_iter()
+        .find(|(_, mapping)| (mapping.inode == metadata.ino() && mapping.device == device) || mapping.path == object);
+    let Some((index, _)) = mapped else {
+        bail!("-O {name} is not mapped by process {pid}; `grep r-xp /proc/{pid}/maps` lists what is");
+    };
+    match examine(modules.get(index), prefix, notices)? {
+        Some(found) => Ok(vec![found]),
+        None => bail!("-O {name} defines no {prefix}malloc and {prefix}free; give its prefix with --symbols-prefix"),
+    }
+}
+
+fn examine<'a>(module: &'a Module, prefix: &str, notices: &Notices) -> Result<Option<Found<'a>>> {
+    let name = shown(&module.path);
+    let Some(file) = &module.file else { bail!("{name} is mapped and cannot be opened; it was not searched") };
+    let data = read_whole(&file.file, &name)?;
+    let object = ElfFile::parse(&data, &name)?;
+    let Some(allocator) = Allocator::of(&object, &module.path.to_string_lossy(), prefix)? else { return Ok(None) };
+    for refused in &allocator.refused {
+        notices.say(&format!("{} in {name} is not traced: {}", refused.name, refused.reason));
+    }
+    let mut sites = Vec::new();
+    for function in &allocator.functions {
+        match place(function.code, function.vaddr, function.signature) {
+            Ok(placement) => sites.push(Site {
+                name: function.name.clone(),
+                signature: function.signature,
+                file_offset: function.offset + placement.offset,
+                emulated: placement.emulated,
+            }),
+            Err(error) => notices.say(&format!("{} in {name} is not traced: {error}", function.name)),
+        }
+    }
+    Ok(Some(Found { file, sites, kind: allocator.kind.name(), name }))
+}
+
+fn read_whole(file: &fs::File, name: &str) -> Result<Vec<u8>> {
+    let length = file.metadata().with_context(|| format!("{name} cannot be read"))?.len();
+    if length > MAX_OBJECT {
+        bail!("{name} is larger than 1 GiB and was not searched for an allocator");
+    }
+    let mut data = Vec::with_capacity(length as usize);
+    // A second description of the same file: the table's own keeps its position for nobody.
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
+    let mut reader = fs::File::open(path).with_context(|| format!("{name} cannot be read"))?.take(MAX_OBJECT);
+    reader.read_to_end(&mut data).with_context(|| format!("{name} cannot be read"))?;
+    Ok(data)
+}
+
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}

@@ -1,0 +1,196 @@
+//! A report before its names are looked up: everything that is read off the ledger at one moment, small enough to be
+//! handed to another thread.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use foldhash::fast::RandomState;
+use leak_ebpf::Counter;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::{
+    growth::{self, History},
+    ledger::{Ledger, Notes, Stack, StackIndex},
+    probe::counts::Snapshot,
+    process::modules::{Location, Module, Modules},
+    report::{self, Allocation, Loss, Report},
+};
+
+/// Which stacks a report shows, and how.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// At most this many stacks.
+    pub top: usize,
+    /// In this order.
+    pub sort: SortBy,
+    /// Only blocks at least this old.
+    pub older: Duration,
+    /// At most this many blocks of each stack by themselves.
+    pub allocations: usize,
+}
+
+/// What comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SortBy {
+    /// Most bytes outstanding.
+    Size,
+    /// Most blocks outstanding.
+    Count,
+    /// Fastest growth.
+    Growth,
+    /// Oldest block.
+    Age,
+}
+
+/// A report whose stacks have no names yet.
+pub struct Draft {
+    /// Everything but the stacks' frames.
+    pub report: Report,
+    /// The calls of each stack in the report, in its order.
+    pub calls: Vec<Box<[Location]>>,
+    /// The modules that they lie in.
+    pub modules: Vec<Arc<Module>>,
+}
+
+/// What is outstanding of a stack under the selection.
+#[derive(Clone, Debug, Default)]
+struct Held {
+    bytes: u64,
+    count: u64,
+    oldest: Option<u64>,
+}
+
+impl Draft {
+    /// Reads the stacks off the ledger into the report.
+    pub fn new(
+        mut report: Report,
+        ledger: &Ledger,
+        histories: &[History],
+        modules: &Modules,
+        pids: &[u32],
+        selection: &Selection,
+    ) -> Self {
+        let now = monotonic_now();
+        let youngest = now.saturating_sub(selection.older.as_nanos() as u64);
+        let mut held: HashMap<StackIndex, Held, RandomState> = HashMap::default();
+        ledger.for_each_outstanding(|stack, _, bytes, time| {
+            if time <= youngest {
+                let held = held.entry(stack).or_default();
+                held.bytes += bytes;
+                held.count += 1;
+                held.oldest = Some(held.oldest.map_or(time, |oldest| oldest.min(time)));
+            }
+        });
+        let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
+            .stacks()
+            .filter_map(|(index, stack)| {
+                let held = held.get(&index)?;
+                let points = histories.get(index.place()).map_or(&[][..], History::points);
+                Some((index, stack, summarize(stack, held, points, pids, now)))
+            })
+            .collect();
+        shown.sort_by(|(_, _, a), (_, _, b)| order(selection.sort, a, b));
+        shown.truncate(selection.top);
+        if selection.allocations > 0 {
+            list_allocations(ledger, &mut shown, selection.allocations, youngest, now);
+        }
+        let (stacks, calls) = shown.into_iter().map(|(_, stack, entry)| (entry, stack.frames.clone())).unzip();
+        report.stacks = stacks;
+        Self { report, calls, modules: modules.all().to_vec() }
+    }
+}
+
+fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pids: &[u32], now: u64) -> report::Stack {
+    let judged = growth::judge(points, stack.allocated_count, stack.freed_count());
+    report::Stack {
+        id: format!("{:016x}", stack.id),
+        pid: pids.get(usize::from(stack.process)).copied().unwrap_or(0),
+        outstanding_bytes: held.bytes,
+        outstanding_count: held.count,
+        allocated_bytes: stack.allocated_bytes,
+        allocated_count: stack.allocated_count,
+        bytes_per_s: judged.bytes_per_s,
+        oldest_s: held.oldest.map_or(0.0, |time| seconds_between(time, now)),
+        verdict: judged.verdict,
+        confidence: judged.confidence,
+        frames: Vec::new(),
+        allocations: Vec::new(),
+    }
+}
+
+fn order(sort: SortBy, a: &report::Stack, b: &report::Stack) -> std::cmp::Ordering {
+    let by_size = b.outstanding_bytes.cmp(&a.outstanding_bytes);
+    let first = match sort {
+        SortBy::Size => by_size,
+        SortBy::Count => b.outstanding_count.cmp(&a.outstanding_count),
+        SortBy::Growth => b.bytes_per_s.total_cmp(&a.bytes_per_s),
+        SortBy::Age => b.oldest_s.total_cmp(&a.oldest_s),
+    };
+    // The id last, so that equals keep their places from one report to the next.
+    first.then(by_size).then_with(|| a.id.cmp(&b.id))
+}
+
+fn list_allocations(
+    ledger: &Ledger,
+    shown: &mut [(StackIndex, &Stack, report::Stack)],
+    most: usize,
+    youngest: u64,
+    now: u64,
+) {
+    let places: HashMap<StackIndex, usize, RandomState> =
+        shown.iter().enumerate().map(|(place, (index, ..))| (*index, place)).collect();
+    ledger.for_each_outstanding(|stack, address, bytes, time| {
+        if time <= youngest
+            && let Some(place) = places.get(&stack)
+        {
+            let allocation = Allocation { address, bytes, age_s: seconds_between(time, now) };
+            shown[*place].2.allocations.push(allocation);
+        }
+    });
+    for (.., stack) in shown {
+        stack.allocations.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.address.cmp(&b.address)));
+        stack.allocations.truncate(most);
+    }
+}
+
+/// What the kernel side and the ledger say was lost.
+pub fn loss(counts: &Snapshot, notes: Notes) -> Loss {
+    let allocations = counts.get(Counter::AllocsRefused)
+        + counts.get(Counter::ReturnsMissed)
+        + counts.get(Counter::ThreadsRefused)
+        + notes.unknown_stacks;
+    let frees = counts.get(Counter::FreesLost) + notes.reused_addresses;
+    Loss {
+        allocations,
+        allocated_bytes: counts.get(Counter::AllocsRefusedBytes) + counts.get(Counter::ReturnsMissedBytes),
+        frees,
+        stacks_truncated: counts.get(Counter::StacksTruncated),
+        probes_missed: 0,
+        complete: allocations == 0 && frees == 0,
+    }
+}
+
+/// Each way in which something was lost or set aside, for `-v`.
+pub fn loss_in_detail(counts: &Snapshot, notes: Notes) -> String {
+    let count = |counter| counts.get(counter);
+    format!(
+        "allocations lost: {} refused by a full buffer, {} whose return was not seen, {} without memory for their thread, \
+         {} without a stack; frees: {} set aside, {} lost, {} implied by reuse, {} of memory from before",
+        count(Counter::AllocsRefused),
+        count(Counter::ReturnsMissed),
+        count(Counter::ThreadsRefused),
+        notes.unknown_stacks,
+        count(Counter::FreesSpilled),
+        count(Counter::FreesLost),
+        notes.reused_addresses,
+        notes.unknown_frees,
+    )
+}
+
+fn monotonic_now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+fn seconds_between(early: u64, late: u64) -> f64 {
+    late.saturating_sub(early) as f64 / 1e9
+}

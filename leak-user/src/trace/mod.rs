@@ -1,0 +1,319 @@
+//! One trace, from attach to the final report: the loop that carries records from the ring into the ledger and
+//! snapshots of the ledger to the reporter.
+//!
+//! The loop never looks up a name and never waits for the terminal: both happen on the reporter's thread, so that a
+//! slow symbol table does not let the ring run full.
+
+mod allocators;
+mod cost;
+mod draft;
+mod launch;
+mod reporter;
+mod target;
+
+use std::{
+    future,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use leak_ebpf::{CALIBRATION_SLOT, Counter, MAX_PROCESSES, Record};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{MissedTickBehavior, interval, interval_at, sleep_until},
+};
+
+pub use draft::{Selection, SortBy};
+pub use launch::{CHILD_ARGUMENT, Launched, become_program};
+
+use crate::{
+    growth::{History, Point},
+    ledger::{Ledger, Sizes},
+    notice::Notices,
+    probe::{
+        calibrate,
+        load::{Kernel, Upward},
+        privilege,
+    },
+    process::modules::Modules,
+    report::{Renderer, Report},
+};
+use cost::CostMeter;
+use reporter::Reporter;
+use target::Traced;
+
+/// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Each stack's history gains a point this often.
+const HISTORY_TICK: Duration = Duration::from_secs(1);
+
+/// What to trace, and what of it to show.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Time between reports.
+    pub interval: Duration,
+    /// Stop after this many reports.
+    pub count: Option<u64>,
+    /// Stop after this long.
+    pub duration: Option<Duration>,
+    /// Bytes of the ring; a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// Which allocations are written down.
+    pub sizes: Sizes,
+    /// Where to look for the allocator.
+    pub lookup: Lookup,
+    /// Which stacks a report shows.
+    pub selection: Selection,
+}
+
+/// Where to look for the allocator.
+#[derive(Clone, Debug, Default)]
+pub struct Lookup {
+    /// Only in this object.
+    pub object: Option<std::path::PathBuf>,
+    /// Before the names of its heap functions, as in `je_malloc`.
+    pub prefix: String,
+}
+
+/// A trace in progress.
+pub struct Trace {
+    plan: Plan,
+    kernel: Kernel,
+    upward: Upward,
+    modules: Modules,
+    ledger: Ledger,
+    histories: Vec<History>,
+    traced: Vec<Traced>,
+    cost: CostMeter,
+    notices: Notices,
+    began: Instant,
+}
+
+/// Why a trace ended.
+enum End {
+    Asked,
+    TargetsGone,
+    OutputClosed,
+}
+
+impl Trace {
+    /// Loads the programs and prepares a trace of nothing yet.
+    pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
+        privilege::check()?;
+        let (kernel, upward) = Kernel::load(plan.ring_bytes)?;
+        Ok(Self {
+            ledger: Ledger::new(plan.sizes),
+            plan,
+            kernel,
+            upward,
+            modules: Modules::default(),
+            histories: Vec::new(),
+            traced: Vec::new(),
+            cost: CostMeter::default(),
+            notices,
+            began: Instant::now(),
+        })
+    }
+
+    /// Attaches to a running process.
+    pub fn attach(&mut self, pid: u32) -> Result<()> {
+        let slot = u16::try_from(self.traced.len()).ok().filter(|slot| u32::from(*slot) < MAX_PROCESSES);
+        let slot = slot.with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced at once"))?;
+        if self.traced.iter().any(|traced| traced.target.pid == pid) {
+            bail!("process {pid} was given twice; give each PID once");
+        }
+        let traced = Traced::attach(pid, slot, &mut self.kernel, &mut self.modules, &self.plan.lookup, &self.notices)?;
+        self.traced.push(traced);
+        Ok(())
+    }
+
+    /// Takes over a process that waits, its libraries mapped, before its first allocation; and lets it go on.
+    pub fn launch(&mut self, launched: &mut Launched) -> Result<()> {
+        launched.run_to_first_allocation(&mut self.kernel)?;
+        self.attach(launched.pid())?;
+        launched.resume()
+    }
+
+    /// Traces until told to stop or nothing is left to trace; every report goes through the renderer.
+    pub async fn run(mut self, renderer: Renderer) -> Result<()> {
+        self.began = Instant::now();
+        match calibrate::measure(&mut self.kernel) {
+            Ok(hit_cost) => self.cost.calibrated(hit_cost, self.upward.counts.read()?),
+            Err(error) => self.notices.say(&format!("the cost of tracing is not known: {error:#}")),
+        }
+        let reporter = Reporter::start(renderer)?;
+        let end = self.follow(&reporter).await?;
+        self.drain()?;
+        if !matches!(end, End::OutputClosed) {
+            let draft = self.draft(true)?;
+            reporter.submit_last(draft);
+        }
+        // Probes come out before the last report is written: the target has paid enough.
+        self.traced.clear();
+        self.notices.detail(&draft::loss_in_detail(&self.upward.counts.read()?, self.ledger.notes()));
+        reporter.finish()
+    }
+
+    async fn follow(&mut self, reporter: &Reporter) -> Result<End> {
+        let ring = self.upward.ring.as_fd().try_clone_to_owned()?;
+        // SAFETY: an `OwnedFd` gives the same descriptor as long as it lives, and only the `AsyncFd` holds it.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE)? };
+        let mut signals = Signals::new()?;
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let start = tokio::time::Instant::from_std(self.began);
+        let mut history = interval_at(start + HISTORY_TICK, HISTORY_TICK);
+        let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
+        let deadline = self.plan.duration.map(|duration| start + duration);
+        let mut reported = 0;
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.any() => return Ok(End::Asked),
+                () = until(deadline) => return Ok(End::Asked),
+                _ = reports.tick() => {
+                    reported += 1;
+                    if self.plan.count.is_some_and(|count| reported >= count) {
+                        return Ok(End::Asked);
+                    }
+                    self.drain()?;
+                    let draft = self.draft(false)?;
+                    if !reporter.submit(draft) {
+                        return Ok(End::OutputClosed);
+                    }
+                }
+                _ = history.tick() => self.tick_histories(),
+                ready = ring.readable() => {
+                    ready?.clear_ready();
+                    self.drain()?;
+                    self.upward.ring.rearm()?;
+                }
+                _ = poll.tick() => {
+                    self.drain()?;
+                    if !self.any_alive() {
+                        return Ok(End::TargetsGone);
+                    }
+                    if reporter.is_closed() {
+                        return Ok(End::OutputClosed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings everything that the kernel side has sent into the ledger.
+    fn drain(&mut self) -> Result<()> {
+        let spilled = self.upward.counts.read()?.get(Counter::FreesSpilled);
+        let set_aside = self.upward.ring.take_spilled(spilled)?;
+        let (ledger, modules) = (&mut self.ledger, &mut self.modules);
+        let mut replaced = Vec::new();
+        self.upward.ring.drain(|record| {
+            let slot = record.head().process;
+            if slot == CALIBRATION_SLOT {
+                return;
+            }
+            if let Record::Exec(_) = record {
+                replaced.push(slot);
+            }
+            ledger.enter(record, |process, frames| modules.locate(process, frames.iter()));
+        });
+        for (key, value) in set_aside {
+            self.ledger.enter_spilled(key, value);
+        }
+        for slot in replaced {
+            self.reattach(slot);
+        }
+        Ok(())
+    }
+
+    /// A process runs another program now: its old probes went with its memory, its allocator may be another.
+    fn reattach(&mut self, slot: u16) {
+        let Some(traced) = self.traced.get_mut(usize::from(slot)) else { return };
+        if let Err(error) = traced.reattach(&mut self.kernel, &mut self.modules, &self.plan.lookup, &self.notices) {
+            self.notices.say(&format!("process {} runs another program now: {error:#}", traced.target.pid));
+        }
+    }
+
+    fn any_alive(&mut self) -> bool {
+        for traced in &mut self.traced {
+            traced.look();
+        }
+        self.traced.iter().any(|traced| traced.alive)
+    }
+
+    fn tick_histories(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        for (index, stack) in self.ledger.stacks() {
+            if self.histories.len() <= index.place() {
+                self.histories.push(History::default());
+            }
+            if let Some(history) = self.histories.get_mut(index.place()) {
+                history.tick(Point { seconds, bytes: stack.outstanding_bytes as f64 });
+            }
+        }
+    }
+}
+
+/// Where a report's names are looked up and its text is written.
+impl Trace {
+    fn draft(&mut self, last: bool) -> Result<draft::Draft> {
+        let counts = self.upward.counts.read()?;
+        for traced in &mut self.traced {
+            traced.look();
+        }
+        let target_cpu = self.traced.iter().map(|traced| traced.cpu).sum();
+        let cost = self.cost.measure(&counts, target_cpu);
+        let report = Report::without_stacks(
+            self.began.elapsed(),
+            last,
+            self.traced.iter().map(Traced::report).collect(),
+            self.ledger.totals(),
+            draft::loss(&counts, self.ledger.notes()),
+            cost,
+        );
+        let pids: Vec<u32> = self.traced.iter().map(|traced| traced.target.pid).collect();
+        Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.modules, &pids, &self.plan.selection))
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => future::pending().await,
+    }
+}
+
+/// The signals that end a trace in order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// Whether a process, by its pidfd, has exited.
+fn has_exited(target: &impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(target, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}

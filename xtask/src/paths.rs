@@ -1,0 +1,51 @@
+//! Where everything lies, all of it below the repository's root.
+//!
+//! The places are fixed, whatever `CARGO_TARGET_DIR` says: the README, the tests and `leak-user/build.rs` name them.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// Everything that is built.
+pub fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// The product.
+pub fn leaktrace() -> PathBuf {
+    target().join("release/leaktrace")
+}
+
+/// Cargo's directory for the kernel programs.
+pub fn bpf() -> PathBuf {
+    target().join("bpf")
+}
+
+/// The kernel programs, as `leak-user/build.rs` takes them in.
+pub fn object() -> PathBuf {
+    bpf().join("leaktrace.bpf.o")
+}
+
+/// Root of our own `cargo install` of `bpf-linker`.
+pub fn linker() -> PathBuf {
+    target().join("bpf-linker")
+}
+
+/// Sources of the programs that leaktrace is tried on.
+pub fn target_sources() -> PathBuf {
+    root().join("tests/targets")
+}
+
+/// Those programs, compiled.
+pub fn targets() -> PathBuf {
+    target().join("targets")
+}
+
+/// `path` as a person in the repository's root would write it.
+pub fn short(path: &Path) -> std::path::Display<'_> {
+    path.strip_prefix(root()).unwrap_or(path).display()
+}
