@@ -53,8 +53,7 @@ fn kernel_programs(toolchain: &Toolchain, linker: &Path) -> Result<&'static str>
         command
     };
     programs::arguments(&mut command, toolchain);
-    // Apart from the build, whose flags differ.
-    command.arg("--target-dir").arg(paths::target().join("bpf-lint"));
+    command.arg("--target-dir").arg(paths::bpf());
     let more: &[&str] = if has_clippy { &[] } else { &["-Dwarnings"] };
     command.env("CARGO_ENCODED_RUSTFLAGS", programs::flags(linker, more));
     if has_clippy {

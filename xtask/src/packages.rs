@@ -93,7 +93,15 @@ fn apt() -> Command {
 /// Says and runs an apt-get command as root.
 fn apt_get(words: &[&str]) -> Result<()> {
     let mut command = run::as_root("env");
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300"]);
+    command.args([
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "--quiet",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-o",
+        "Dpkg::Use-Pty=0",
+    ]);
     command.args(words);
     eprintln!("  running {}", run::words(&command));
     run::run(command.stdin(std::process::Stdio::null()))
