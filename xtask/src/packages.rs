@@ -68,9 +68,14 @@ pub fn install(packages: &[&str], needed: &str, newest: &[(&str, (u32, u32))]) -
         apt_get(&["update"])?;
         plan = Plan::of(packages);
     }
-    let plan = plan.with_context(|| format!("this distribution's archive lacks packages needed for {needed}"))?;
+    let plan = plan.with_context(|| {
+        format!("apt's archives (is Debian's security archive among them?) lack packages needed for {needed}")
+    })?;
     if let Some((name, (major, minor))) = newest.iter().find(|(name, version)| plan.brings(name) < Some(*version)) {
-        bail!("{needed} needs {name} {major}.{minor} or later, and this distribution's archive has an older one");
+        bail!(
+            "{needed} needs {name} {major}.{minor} or later, and apt's archives (is Debian's security archive among \
+             them?) have an older one"
+        );
     }
     if let [first, ..] = plan.removed.as_slice() {
         bail!(

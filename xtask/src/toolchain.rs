@@ -58,12 +58,13 @@ pub fn find(progress: &mut Progress) -> Result<Toolchain> {
         },
     };
     progress.announce();
+    let advise = || eprintln!("{}", advice(Family::here()));
     if packages::can_install() {
         packages::install(&PACKAGES, "compiling the kernel programs", &[(PACKAGES[0], oldest())])
-            .context("Debian's Rust cannot be installed (Debian 12 has it in its security archive)")?;
+            .inspect_err(|_| advise())?;
         return debian();
     }
-    eprintln!("{}", advice(Family::here()));
+    advise();
     let [nightly, debian] = reasons;
     bail!("no compiler for the kernel programs ({nightly:#}; {debian:#}): install one with the commands above");
 }

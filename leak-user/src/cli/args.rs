@@ -1,8 +1,11 @@
 //! The command line: options, their units and their help.
 
-use std::{ffi::OsString, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{error::Error, ffi::OsString, io::IsTerminal, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    error::{ContextKind, ErrorKind},
+};
 
 use crate::{
     ledger::Sizes,
@@ -28,7 +31,14 @@ Exit codes: 0 done; 2 a usage error, or nothing could be traced.";
 /// Attaches to a process without stopping it, follows its allocations, and reports the call stacks that hold the
 /// most memory that was not given back.
 #[derive(Debug, Parser)]
-#[command(name = "leaktrace", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(
+    name = "leaktrace",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -171,6 +181,10 @@ const PIPE_WIDTH: u16 = 160;
 
 /// clap's message as one line: what is wrong and what to type.
 pub fn one_sentence(error: &clap::Error) -> String {
+    let argument = error.get(ContextKind::InvalidArg);
+    if let (ErrorKind::ValueValidation, Some(inner), Some(argument)) = (error.kind(), error.source(), argument) {
+        return format!("{argument}: {inner}");
+    }
     let text = error.to_string();
     let what = text.strip_prefix("error: ").unwrap_or(&text);
     let what: Vec<&str> = what.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();

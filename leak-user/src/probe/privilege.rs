@@ -16,5 +16,8 @@ pub fn check() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("leaktrace needs CAP_BPF and CAP_PERFMON to trace and lacks {}; run it with sudo", missing.join(" and "))
+    bail!(
+        "tracing needs CAP_BPF and CAP_PERFMON, and this user lacks {}; run leaktrace with sudo",
+        missing.join(" and ")
+    )
 }

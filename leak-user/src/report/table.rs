@@ -32,6 +32,10 @@ pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<
     } else {
         stacks(&mut page, report);
     }
+    if !report.last {
+        // The next report follows.
+        page.line("");
+    }
     out.write_all(page.text.as_bytes())
 }
 

@@ -31,6 +31,11 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Whether it hands out blocks, and not address space alone.
+    fn has_heap(&self) -> bool {
+        self.sites.iter().any(|site| !site.signature.is_mapping())
+    }
+
     /// A line on what was found, for `-v`.
     pub fn describe(&self) -> String {
         let sites: Vec<String> = self
@@ -66,10 +71,29 @@ pub fn find<'a>(
         }
         looked_at.insert(name);
     }
+    if !lookup.prefix.is_empty() && !all.iter().any(Found::has_heap) {
+        all.clear();
+    }
     if all.is_empty() {
         let looked_at: Vec<String> = looked_at.into_iter().collect();
+        let prefix = printable(&lookup.prefix);
         bail!(
-            "no allocator was found in process {pid} (looked at {}); name the object that defines malloc with -O PATH",
+            "no allocator {}was found in process {pid} (looked at {}); name the object that defines malloc with -O PATH",
+            if prefix.is_empty() {
+                String::new()
+            } else {
+                format!("with functions named {prefix}malloc and {prefix}free ")
+            },
+            if prefix.is_empty() {
+                String::new()
+            } else {
+                format!("with functions named {prefix}malloc and {prefix}free ")
+            },
+            if prefix.is_empty() {
+                String::new()
+            } else {
+                format!("with functions named {prefix}malloc and {prefix}free ")
+            },
             if looked_at.is_empty() { "nothing: it maps no code from files".to_owned() } else { looked_at.join(", ") }
         );
     }

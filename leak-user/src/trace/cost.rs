@@ -7,11 +7,17 @@ use crate::{
     report::Cost,
 };
 
+/// Processor time of the target below which its slowdown is not reckoned: `/proc` counts in ticks of 10 ms.
+const ENOUGH: Duration = Duration::from_millis(100);
+
 /// Measures between one report and the next.
 #[derive(Debug, Default)]
 pub struct CostMeter {
     hit_cost: Option<HitCost>,
     last: Option<Moment>,
+    /// Where the slowdown was last reckoned from, and what it was.
+    slowdown_since: Option<Moment>,
+    slowdown_pct: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,32 +30,40 @@ struct Moment {
 
 impl CostMeter {
     /// Takes note of what a hit costs; hits counted so far were calibration.
-    pub fn calibrated(&mut self, hit_cost: HitCost, counts: Snapshot) {
+    pub fn calibrated(&mut self, hit_cost: HitCost, counts: Snapshot, target_cpu: Duration) {
         self.hit_cost = Some(hit_cost);
-        self.last = Some(Moment { at: Instant::now(), counts, target_cpu: Duration::ZERO, own_cpu: own_usage().0 });
+        let now = Moment { at: Instant::now(), counts, target_cpu, own_cpu: own_usage().0 };
+        self.last = Some(now);
+        self.slowdown_since = Some(now);
     }
 
     /// The cost since the last call.
     pub fn measure(&mut self, counts: &Snapshot, target_cpu: Duration) -> Cost {
         let (own_cpu, own_rss) = own_usage();
         let now = Moment { at: Instant::now(), counts: *counts, target_cpu, own_cpu };
+        self.reckon_slowdown(now);
         let Some(last) = self.last.replace(now) else {
             return Cost { tracer_rss_bytes: own_rss, ..Cost::default() };
         };
         let seconds = (now.at - last.at).as_secs_f64().max(1e-3);
-        let hits = counts.since(&last.counts);
-        let slowdown = self.hit_cost.map(|cost| {
-            let spent = cost.of(&hits).as_secs_f64();
-            // The target's time contains what the probes took; its own work is the rest.
-            let own_work = (target_cpu.saturating_sub(last.target_cpu)).as_secs_f64() - spent;
-            if spent == 0.0 { 0.0 } else { spent / own_work.max(spent / 100.0) * 100.0 }
-        });
         Cost {
-            events_per_s: hits.hits() as f64 / seconds,
-            target_slowdown_pct: slowdown,
+            events_per_s: counts.since(&last.counts).hits() as f64 / seconds,
+            target_slowdown_pct: self.slowdown_pct,
             tracer_cpu_pct: own_cpu.saturating_sub(last.own_cpu).as_secs_f64() / seconds * 100.0,
             tracer_rss_bytes: own_rss,
         }
+    }
+
+    fn reckon_slowdown(&mut self, now: Moment) {
+        let (Some(since), Some(cost)) = (self.slowdown_since, self.hit_cost) else { return };
+        let used = now.target_cpu.saturating_sub(since.target_cpu).as_secs_f64();
+        if used < ENOUGH.as_secs_f64() {
+            return;
+        }
+        // The target's time contains what the probes took; its own work is the rest, never quite nothing.
+        let spent = cost.of(&now.counts.since(&since.counts)).as_secs_f64();
+        self.slowdown_pct = Some(spent / (used - spent).max(used / 20.0) * 100.0);
+        self.slowdown_since = Some(now);
     }
 }
 

@@ -141,7 +141,11 @@ impl Trace {
     pub async fn run(mut self, renderer: Renderer) -> Result<()> {
         self.began = Instant::now();
         match calibrate::measure(&mut self.kernel) {
-            Ok(hit_cost) => self.cost.calibrated(hit_cost, self.upward.counts.read()?),
+            Ok(hit_cost) => {
+                let counts = self.upward.counts.read()?;
+                let target_cpu = self.target_cpu();
+                self.cost.calibrated(hit_cost, counts, target_cpu);
+            }
             Err(error) => self.notices.say(&format!("the cost of tracing is not known: {error:#}")),
         }
         let reporter = Reporter::start(renderer)?;
@@ -151,9 +155,9 @@ impl Trace {
             let draft = self.draft(true)?;
             reporter.submit_last(draft);
         }
-        // Probes come out before the last report is written: the target has paid enough.
-        self.traced.clear();
         self.notices.detail(&draft::loss_in_detail(&self.upward.counts.read()?, self.ledger.notes()));
+        // The probes come out while the last report is written.
+        self.traced.clear();
         reporter.finish()
     }
 
@@ -238,10 +242,12 @@ impl Trace {
     }
 
     fn any_alive(&mut self) -> bool {
-        for traced in &mut self.traced {
-            traced.look();
-        }
-        self.traced.iter().any(|traced| traced.alive)
+        self.traced.iter_mut().any(Traced::is_alive)
+    }
+
+    /// Processor time of all targets so far.
+    fn target_cpu(&mut self) -> Duration {
+        self.traced.iter_mut().map(Traced::look).sum()
     }
 
     fn tick_histories(&mut self) {
@@ -261,10 +267,7 @@ impl Trace {
 impl Trace {
     fn draft(&mut self, last: bool) -> Result<draft::Draft> {
         let counts = self.upward.counts.read()?;
-        for traced in &mut self.traced {
-            traced.look();
-        }
-        let target_cpu = self.traced.iter().map(|traced| traced.cpu).sum();
+        let target_cpu = self.target_cpu();
         let cost = self.cost.measure(&counts, target_cpu);
         let report = Report::without_stacks(
             self.began.elapsed(),

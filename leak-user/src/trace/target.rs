@@ -16,10 +16,8 @@ use crate::{
 pub struct Traced {
     /// Who it is.
     pub target: Target,
-    /// Whether it still runs, as last looked.
-    pub alive: bool,
-    /// Processor time it has used, as last seen.
-    pub cpu: Duration,
+    alive: bool,
+    cpu: Duration,
     slot: u16,
     rss: u64,
     /// Held for their drop, which takes them out.
@@ -84,15 +82,21 @@ impl Traced {
         Ok(())
     }
 
-    /// Looks whether it runs and what it uses.
-    pub fn look(&mut self) {
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
         self.alive = self.alive && !has_exited(&self.target);
-        if self.alive
+        self.alive
+    }
+
+    /// Looks at what it uses, and gives the processor time it has used so far.
+    pub fn look(&mut self) -> Duration {
+        if self.is_alive()
             && let Some(usage) = self.target.usage()
         {
             self.rss = usage.rss;
             self.cpu = usage.cpu;
         }
+        self.cpu
     }
 
     /// What a report says of it.
