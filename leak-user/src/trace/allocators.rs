@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::Lookup;
 use crate::{
@@ -75,29 +75,20 @@ pub fn find<'a>(
         all.clear();
     }
     if all.is_empty() {
-        let looked_at: Vec<String> = looked_at.into_iter().collect();
-        let prefix = printable(&lookup.prefix);
-        bail!(
-            "no allocator {}was found in process {pid} (looked at {}); name the object that defines malloc with -O PATH",
-            if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("with functions named {prefix}malloc and {prefix}free ")
-            },
-            if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("with functions named {prefix}malloc and {prefix}free ")
-            },
-            if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("with functions named {prefix}malloc and {prefix}free ")
-            },
-            if looked_at.is_empty() { "nothing: it maps no code from files".to_owned() } else { looked_at.join(", ") }
-        );
+        return Err(none_found(pid, &lookup.prefix, &looked_at));
     }
     Ok(all)
+}
+
+fn none_found(pid: u32, prefix: &str, looked_at: &BTreeSet<String>) -> anyhow::Error {
+    let named = if prefix.is_empty() { String::new() } else { format!(" with functions named {prefix}malloc") };
+    let objects: Vec<&str> = looked_at.iter().map(String::as_str).collect();
+    let objects =
+        if objects.is_empty() { "nothing: it maps no code from files".to_owned() } else { objects.join(", ") };
+    anyhow!(
+        "no allocator{} was found in process {pid} (looked at {objects}); name the object that defines malloc with -O PATH",
+        printable(&named)
+    )
 }
 
 fn find_in_object<'a>(
