@@ -156,7 +156,7 @@ fn wake_flags(used: u64) -> u64 {
 fn spill(head: Head, addr: u64, len: u64) {
     let key = SpillKey { addr, process: u64::from(head.process) };
     let value = SpillValue { time: head.time, len };
-    let counter = match SPILLED_FREES.insert(&key, &value, u64::from(BPF_ANY)) {
+    let counter = match SPILLED_FREES.insert(key, value, u64::from(BPF_ANY)) {
         Ok(()) => Counter::FreesSpilled,
         Err(_) => Counter::FreesLost,
     };

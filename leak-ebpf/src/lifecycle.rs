@@ -20,7 +20,7 @@ static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 pub fn exec(ctx: RawTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the value is copied out at once.
-    let process = unsafe { TRACED.get(&pid) }.copied();
+    let process = unsafe { TRACED.get(pid) }.copied();
     let Some(process) = process else { return 0 };
     if let Some(thread) = Thread::current() {
         thread.forget();

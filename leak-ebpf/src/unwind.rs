@@ -5,7 +5,7 @@
 //! pointer: that one is skipped.
 
 use aya_ebpf::{bindings::pt_regs, helpers::bpf_probe_read_user, macros::map, maps::Array};
-use leak_ebpf::{Counter, Head, KNOWN_STACKS, Kind, MAX_FRAMES, StackRecord};
+use leak_ebpf::{Cookie, Counter, KNOWN_STACKS, Kind, MAX_FRAMES, StackRecord};
 
 use crate::{call::read_user, emit};
 
@@ -22,13 +22,13 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Walks the stack into `record`, and makes sure that user space will know it. Gives its id, or `None` when there
 /// was no room to tell user space of it.
 #[inline(always)]
-pub fn capture(regs: &pt_regs, ret: u64, head: Head, record: &mut StackRecord) -> Option<u64> {
-    record.head = Head { kind: Kind::Stack as u8, ..head };
-    walk(regs, ret, record);
+pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord) -> Option<u64> {
+    walk(regs, ret, cookie.process, record);
     if record.truncated != 0 {
         emit::count(Counter::StacksTruncated, 1);
     }
     if !is_known(record.id) {
+        record.head = emit::head(Kind::Stack, cookie);
         emit::stack(record)?;
         remember(record.id);
     }
@@ -36,16 +36,15 @@ pub fn capture(regs: &pt_regs, ret: u64, head: Head, record: &mut StackRecord) -
 }
 
 #[inline(always)]
-fn walk(regs: &pt_regs, ret: u64, record: &mut StackRecord) {
-    let mut hash = mix(u64::from(record.head.process), ret);
+fn walk(regs: &pt_regs, ret: u64, process: u16, record: &mut StackRecord) {
+    let mut hash = mix(u64::from(process), ret);
     let mut depth = 1;
     let mut fp = regs.rbp;
     let mut below = regs.rsp;
     record.frames[0] = ret;
     record.truncated = 0;
     while depth < MAX_FRAMES {
-        // Frames lie above one another; anything else is a register that holds no frame pointer.
-        if fp <= below || fp & 7 != 0 {
+        if !is_frame_pointer(fp, below) {
             break;
         }
         // SAFETY: the helper checks the address and fails on one that is not the target's.
@@ -59,11 +58,17 @@ fn walk(regs: &pt_regs, ret: u64, record: &mut StackRecord) {
         below = fp;
         fp = next;
     }
-    if depth == MAX_FRAMES && fp > below && fp & 7 == 0 && read_user(fp).is_some() {
+    if depth == MAX_FRAMES && is_frame_pointer(fp, below) && read_user(fp).is_some() {
         record.truncated = 1;
     }
     record.depth = depth as u32;
     record.id = hash ^ hash >> 32;
+}
+
+/// Frames lie above one another; anything else is a register that holds no frame pointer.
+#[inline(always)]
+fn is_frame_pointer(fp: u64, below: u64) -> bool {
+    fp > below && fp.is_multiple_of(8)
 }
 
 #[inline(always)]

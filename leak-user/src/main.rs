@@ -1,22 +1,7 @@
-//! leaktrace: finds memory leaks in programs that are already running.
-//!
-//! Data flows one way: process, probe, ring, ledger, growth, symbolize, report. `trace` is the loop that carries it,
-//! `cli` what a person types. README.md shows how it is used.
+//! The `leaktrace` program. What it does is in the library beside this file.
 
 use std::process::ExitCode;
 
-mod cli;
-mod growth;
-mod ledger;
-mod notice;
-mod probe;
-mod process;
-mod report;
-mod symbolize;
-mod text;
-mod trace;
-mod units;
-
 fn main() -> ExitCode {
-    cli::main()
+    leak_user::cli::main()
 }

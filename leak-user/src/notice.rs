@@ -11,6 +11,19 @@ pub enum Notices {
     Verbose,
 }
 
+/// What the kernel's programs log, through aya-log, is a detail.
+impl log::Log for Notices {
+    fn enabled(&self, _metadata: &log::Metadata<'_>) -> bool {
+        *self == Self::Verbose
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.detail(&format!("kernel side: {}", record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
 impl Notices {
     /// Says what a person must know to read the reports right.
     pub fn say(self, text: &str) {

@@ -1,1 +1,17 @@
-//! x
+//! What leaktrace promises, one file a behaviour, each test a claim: real programs, the real kernel.
+//!
+//! `cargo xtask test` compiles everything and runs them. They need root and a kernel with BPF and fail without: a
+//! promise that was not checked is not kept. `LEAKTRACE_BIN` names the leaktrace to test, `LEAKTRACE_TARGETS` the folder
+//! of the compiled `tests/targets`, `LEAKTRACE_FULL=1` asks for the long versions. No test relies on absolute speed.
+
+mod harness;
+
+mod bad_input;
+mod demo;
+mod harm;
+mod overload;
+mod redis;
+mod report;
+mod run;
+mod selection;
+mod truth;

@@ -4,15 +4,21 @@
 //! the linker. The host's own build keeps the person's flags and toolchain, and loses only what moves its output.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
 use crate::paths;
 
 /// The cargo that runs us.
-pub fn program() -> std::ffi::OsString {
+pub fn program() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// The rustc of that cargo.
+pub fn rustc() -> OsString {
+    let beside = Path::new(&program()).with_file_name("rustc");
+    if beside.is_file() { beside.into() } else { "rustc".into() }
 }
 
 /// A cargo for the host: the person's own toolchain and flags, our own target directory.

@@ -12,8 +12,8 @@ use crate::{build, paths, run, targets};
 /// Seconds between reports.
 const INTERVAL: &str = "5";
 
-/// Reports before the final one.
-const COUNT: &str = "3";
+/// Seconds altogether: three reports, and a little later the final one.
+const DURATION: &str = "18";
 
 /// Builds, shows, explains.
 pub fn run() -> Result<()> {
@@ -23,7 +23,7 @@ pub fn run() -> Result<()> {
     let mut demo = Guarded::start(Command::new(program).stdin(Stdio::null()).stdout(Stdio::null()))?;
     let process = demo.id().to_string();
     let mut leaktrace = run::as_root(paths::leaktrace());
-    leaktrace.args(["-p", &process, INTERVAL, COUNT]);
+    leaktrace.args(["-p", &process, "--duration", DURATION, INTERVAL]);
     eprintln!("\nThe demo runs as process {process}. Running {}\n", run::words(&leaktrace));
     run::run(&mut leaktrace)?;
     ensure!(!demo.ended()?, "the demo program ended by itself while it was traced: look at tests/targets/demo.c");
@@ -35,13 +35,14 @@ pub fn run() -> Result<()> {
 /// What the reports show.
 const EXPLANATION: &str = "
 What to look at
-  The demo (tests/targets/demo.c) leaks in three functions; all else that it allocates, it frees.
-  Each stack in the final report should name one of them, and its numbers should grow from report to report:
-    remember_session     sessions that are never forgotten
-    append_audit_line    a log in memory that nobody trims
-    cache_thumbnail      a cache without a limit
+  The demo (tests/targets/demo.c) pretends to be a web service with three leaks and a healthy cache. In the stacks
+  above, the first line names the function that allocates:
+    cache_thumbnail      a thumbnail in a hundred requests is never evicted: the fastest leak
+    remember_session     a session in four is never ended: many small blocks
+    append_audit_line    the audit log is never flushed: the slowest leak, the last to be told from normal growth
+    cache_page           the healthy cache: it holds memory too, but turns over and stays as large as it is
 
 On a process of your own
   sudo target/release/leaktrace -p PID          until Ctrl-C, then the report
-  sudo target/release/leaktrace -p PID 5 3      three reports, 5 seconds apart, then the final one
+  sudo target/release/leaktrace -p PID 10 6     six reports, 10 seconds apart, the last of them final
   target/release/leaktrace --help               everything else";

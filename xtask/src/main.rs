@@ -5,11 +5,12 @@
 //! | `build.rs`     | `build`: from a bare machine to `target/release/leaktrace`          |
 //! | `demo.rs`      | `demo`: leaktrace on a program with three known leaks               |
 //! | `test.rs`      | `test`: every test, the ones that need BPF included                 |
+//! | `bench.rs`     | `bench`: what leaktrace costs, beside a floor of empty probes         |
 //! | `lint.rs`      | `lint`: formatting and clippy, for the host and for BPF             |
 //! | `toolchain.rs` | finds (or installs) a compiler for the kernel programs              |
 //! | `linker.rs`    | finds (or installs) `bpf-linker`, and the LLVM under it             |
 //! | `programs.rs`  | compiles the kernel programs with the two                           |
-//! | `targets.rs`   | compiles the C and C++ programs that leaktrace is tried on          |
+//! | `targets.rs`   | compiles the programs that leaktrace is tried on                    |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis                        |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |
 //! | `cargo.rs`     | calls of cargo that do not inherit the calling cargo's choices      |
@@ -21,6 +22,7 @@
 //! A new command is a file with a `run` function, a variant of [`Task`] and an arm in [`main`].
 //! Everything here is for people who have the source; nothing of it is in the product.
 
+mod bench;
 mod build;
 mod cargo;
 mod demo;
@@ -58,6 +60,8 @@ enum Task {
     Demo,
     /// Build, then run all tests (they load BPF programs: as root, or through sudo)
     Test(test::Options),
+    /// Build, then measure what leaktrace costs beside a floor of empty probes (about a minute)
+    Bench,
     /// Check formatting, and run clippy on everything, warnings being errors
     Lint,
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Build => build::run(),
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
+        Task::Bench => bench::run(),
         Task::Lint => lint::run(),
     };
     match outcome {

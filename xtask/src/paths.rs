@@ -30,6 +30,16 @@ pub fn object() -> PathBuf {
     bpf().join("leaktrace.bpf.o")
 }
 
+/// The empty kernel programs that the benchmark measures against.
+pub fn floor_object() -> PathBuf {
+    bpf().join("floor.bpf.o")
+}
+
+/// Where the benchmark leaves its tables.
+pub fn bench() -> PathBuf {
+    target().join("bench")
+}
+
 /// Root of our own `cargo install` of `bpf-linker`.
 pub fn linker() -> PathBuf {
     target().join("bpf-linker")

@@ -1,6 +1,6 @@
-//! Compiles the kernel programs to `target/bpf/leaktrace.bpf.o`.
+//! Compiles the kernel programs to `target/bpf/leaktrace.bpf.o`, and the benchmark's empty ones beside them.
 //!
-//! The file changes only when its content does, so that a fresh one does not make the host's build stale.
+//! A file changes only when its content does, so that a fresh one does not make the host's build stale.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -19,13 +19,14 @@ pub fn compile(toolchain: &Toolchain, linker: &Path, before_output: impl FnMut()
     arguments(&mut command, toolchain);
     command.arg("--target-dir").arg(paths::bpf()).env("CARGO_ENCODED_RUSTFLAGS", flags(linker, &[]));
     run::stream(&mut command, before_output).context("the kernel programs do not compile")?;
-    let compiled = paths::bpf().join(TARGET).join("release/leak-ebpf");
-    copy_if_changed(&compiled, &paths::object())
+    let compiled = paths::bpf().join(TARGET).join("release");
+    copy_if_changed(&compiled.join("leak-ebpf"), &paths::object())?;
+    copy_if_changed(&compiled.join("floor"), &paths::floor_object())
 }
 
 /// What to compile, and for what: the arguments that `build`, `check` and `clippy` share.
 pub fn arguments(command: &mut Command, toolchain: &Toolchain) {
-    command.args(["--release", "--package", "leak-ebpf", "--bin", "leak-ebpf", "--features", "programs"]);
+    command.args(["--release", "--package", "leak-ebpf", "--bins", "--features", "programs"]);
     command.args(["--target", TARGET]);
     if toolchain.builds_core {
         command.args(["-Z", "build-std=core"]);

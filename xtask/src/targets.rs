@@ -1,8 +1,9 @@
-//! Compiles the programs that leaktrace is tried on: each C or C++ file in `tests/targets` to a program of its name
-//! in `target/targets`.
+//! Compiles the programs that leaktrace is tried on, from `tests/targets` to `target/targets`.
 //!
-//! A file may name its own compiler flags on a line that starts `// flags:`, instead of [`FLAGS`]. A program is
-//! compiled again when its source, a header beside it or its command is newer. Other languages are not compiled here.
+//! Every C and C++ file there is a program, and every Rust file with a `main`; the other files are their headers and
+//! modules. A program has its source's name; where sources differ only in their extension, `leak.c` makes `leak-c`.
+//! It is compiled again when any input or the command is not what it was. All have frame pointers and debug
+//! information: a program without, or in another language, needs an arm in [`Language::command`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,95 +12,145 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{paths, run};
+use crate::{cargo, paths, run};
 
-/// Flags of a file that names none.
-const FLAGS: &str = "-O2 -g -fno-omit-frame-pointer -pthread";
+/// Flags for C and C++: optimized, and with stacks that can be told exactly.
+const C_FLAGS: [&str; 6] =
+    ["-O1", "-g", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer", "-fno-optimize-sibling-calls", "-pthread"];
 
-/// How many lines of a file are searched for its flags.
-const HEAD: usize = 20;
+/// Flags for Rust.
+const RUST_FLAGS: [&str; 6] = ["--edition", "2024", "-O", "-g", "-C", "force-frame-pointers=yes"];
 
-/// Compiles all of them; gives how many were out of date.
-pub fn compile_all() -> Result<usize> {
-    let mut compiled = 0;
-    for source in sources("")? {
-        compiled += usize::from(compile_file(&source)?);
-    }
-    Ok(compiled)
+/// Compiles all of them that are out of date.
+pub fn compile_all() -> Result<()> {
+    let directory = Directory::read()?;
+    directory.targets.iter().try_for_each(|target| directory.compile(target))
 }
 
-/// Compiles the one of that name; gives the program's path.
+/// Compiles the one of that name if it is out of date; gives the program's path.
 pub fn compile(name: &str) -> Result<PathBuf> {
-    let source = sources("")?.into_iter().find(|source| source.file_stem() == Some(name.as_ref()));
-    let Some(source) = source else {
-        bail!("there is no {name}.c or {name}.cpp in {}", paths::short(&paths::target_sources()));
+    let directory = Directory::read()?;
+    let Some(target) = directory.targets.iter().find(|target| target.name == name) else {
+        bail!("nothing in {} makes a program {name}: restore its source", paths::short(&paths::target_sources()));
     };
-    compile_file(&source)?;
-    Ok(program(&source))
+    directory.compile(target)?;
+    Ok(target.program())
 }
 
-/// The sources, or where `extension` is not empty, the files that have it; sorted.
-fn sources(extension: &str) -> Result<Vec<PathBuf>> {
-    let directory = paths::target_sources();
-    let entries = fs::read_dir(&directory).with_context(|| format!("cannot list {}", paths::short(&directory)))?;
-    let wanted = |path: &PathBuf| {
-        let own = path.extension().and_then(|own| own.to_str()).unwrap_or_default();
-        if extension.is_empty() { compiler(own).is_some() } else { own == extension }
-    };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(wanted).collect();
-    files.sort();
-    Ok(files)
+/// What `tests/targets` holds.
+struct Directory {
+    /// The programs to be.
+    targets: Vec<Target>,
+    /// When the last header or module changed.
+    shared: Option<SystemTime>,
 }
 
-/// The compiler for files with that extension.
-fn compiler(extension: &str) -> Option<&'static str> {
-    match extension {
-        "c" => Some("cc"),
-        "cc" | "cpp" => Some("c++"),
-        _ => None,
+/// A program to be.
+#[derive(Debug, PartialEq)]
+struct Target {
+    /// The program's name.
+    name: String,
+    source: PathBuf,
+    language: Language,
+}
+
+/// A language of targets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Language {
+    C,
+    Cpp,
+    Rust,
+}
+
+impl Directory {
+    /// Sorts the files.
+    fn read() -> Result<Self> {
+        let directory = paths::target_sources();
+        let unreadable = || format!("cannot read {}", paths::short(&directory));
+        let mut sources = Vec::new();
+        let mut shared = None;
+        for entry in fs::read_dir(&directory).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            match Language::of(&path)? {
+                Some(language) => sources.push((path, language)),
+                None => shared = shared.max(modified(&path)),
+            }
+        }
+        sources.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Self { targets: name(sources), shared })
+    }
+
+    /// Compiles the target if it is out of date.
+    fn compile(&self, target: &Target) -> Result<()> {
+        let program = target.program();
+        let mut command = target.language.command();
+        command.arg("-o").arg(&program).arg(&target.source).current_dir(paths::root());
+        let words = run::words(&command);
+        let record = program.with_file_name(format!(".{}.command", target.name));
+        let newest = self.shared.max(modified(&target.source));
+        if modified(&program) > newest && fs::read_to_string(&record).is_ok_and(|old| old == words) {
+            return Ok(());
+        }
+        let directory = paths::targets();
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", paths::short(&directory)))?;
+        run::run(&mut command).with_context(|| format!("{} does not compile", paths::short(&target.source)))?;
+        fs::write(&record, words).with_context(|| format!("cannot write {}", paths::short(&record)))
     }
 }
 
-/// Where the program of a source goes.
-fn program(source: &Path) -> PathBuf {
-    paths::targets().join(source.file_stem().unwrap_or_default())
-}
-
-/// Compiles one file unless that is done already; says whether it did.
-fn compile_file(source: &Path) -> Result<bool> {
-    let text = fs::read_to_string(source).with_context(|| format!("cannot read {}", paths::short(source)))?;
-    let extension = source.extension().and_then(|own| own.to_str()).unwrap_or_default();
-    let program = program(source);
-    let mut command = Command::new(compiler(extension).unwrap_or("cc"));
-    command.args(flags(&text).split_whitespace()).arg("-o").arg(&program).arg(source).current_dir(paths::root());
-    let record = program.with_extension("command");
-    let words = run::words(&command);
-    if fs::read_to_string(&record).is_ok_and(|old| old == words) && is_fresh(&program, source)? {
-        return Ok(false);
+impl Target {
+    /// Where the program goes.
+    fn program(&self) -> PathBuf {
+        paths::targets().join(&self.name)
     }
-    fs::create_dir_all(paths::targets()).with_context(|| format!("cannot make {}", paths::short(&paths::targets())))?;
-    run::run(&mut command).with_context(|| format!("{} does not compile", paths::short(source)))?;
-    fs::write(&record, words).with_context(|| format!("cannot write {}", paths::short(&record)))?;
-    Ok(true)
 }
 
-/// The flags that a source asks for.
-fn flags(text: &str) -> &str {
-    let own = text.lines().take(HEAD).find_map(|line| line.strip_prefix("// flags:"));
-    own.unwrap_or(FLAGS)
+impl Language {
+    /// The language of a file that makes a program; none of a header or module.
+    fn of(file: &Path) -> Result<Option<Self>> {
+        Ok(match extension(file) {
+            "c" => Some(Self::C),
+            "cc" | "cpp" => Some(Self::Cpp),
+            "rs" => {
+                let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", paths::short(file)))?;
+                text.lines().any(|line| line.starts_with("fn main(")).then_some(Self::Rust)
+            }
+            _ => None,
+        })
+    }
+
+    /// The compiler with its flags.
+    fn command(self) -> Command {
+        let mut command = match self {
+            Self::C => Command::new("cc"),
+            Self::Cpp => Command::new("c++"),
+            Self::Rust => Command::new(cargo::rustc()),
+        };
+        match self {
+            Self::C => command.args(C_FLAGS),
+            Self::Cpp => command.arg("-std=c++17").args(C_FLAGS),
+            Self::Rust => command.args(RUST_FLAGS),
+        };
+        command
+    }
 }
 
-/// Whether the program is newer than its source and every header beside it.
-fn is_fresh(program: &Path, source: &Path) -> Result<bool> {
-    let Some(compiled) = modified(program) else {
-        return Ok(false);
-    };
-    let headers = sources("h")?;
-    Ok(headers
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([source])
-        .all(|input| modified(input).is_some_and(|time| time < compiled)))
+/// Gives the sources their programs' names.
+fn name(sources: Vec<(PathBuf, Language)>) -> Vec<Target> {
+    let stem = |source: &Path| source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<String> = sources.iter().map(|(source, _)| stem(source)).collect();
+    let named = sources.into_iter().map(|(source, language)| {
+        let stem = stem(&source);
+        let is_alone = stems.iter().filter(|other| **other == stem).count() == 1;
+        let name = if is_alone { stem } else { format!("{stem}-{}", extension(&source)) };
+        Target { name, source, language }
+    });
+    named.collect()
+}
+
+/// The extension of a file's name, or nothing.
+fn extension(file: &Path) -> &str {
+    file.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
 }
 
 /// When the file last changed.
@@ -112,9 +163,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_may_name_its_flags() {
-        assert_eq!(flags("int main(void) {}\n"), FLAGS);
-        assert_eq!(flags("// A program.\n// flags: -O0 -lm\n").trim(), "-O0 -lm");
-        assert_eq!(flags(&format!("{}// flags: -O0\n", "\n".repeat(HEAD))), FLAGS);
+    fn programs_of_one_name_are_told_apart() {
+        let sources =
+            [("demo.c", Language::C), ("leak.c", Language::C), ("leak.cc", Language::Cpp), ("leak.rs", Language::Rust)];
+        let targets = name(sources.map(|(source, language)| (source.into(), language)).to_vec());
+        let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(names, ["demo", "leak-c", "leak-cc", "leak-rs"]);
+    }
+
+    #[test]
+    fn headers_make_no_program() {
+        assert_eq!(Language::of(Path::new("books.h")).unwrap(), None);
+        assert_eq!(Language::of(Path::new("README")).unwrap(), None);
+        assert_eq!(Language::of(Path::new("leak.cpp")).unwrap(), Some(Language::Cpp));
     }
 }

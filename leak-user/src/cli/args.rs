@@ -77,7 +77,7 @@ pub struct Run {
 #[derive(Args, Debug)]
 pub struct TraceArgs {
     /// Time between reports: seconds, or with a unit (500ms, 30s, 5m)
-    #[arg(value_name = "INTERVAL", default_value = "5", value_parser = parse_duration, allow_negative_numbers = true)]
+    #[arg(value_name = "INTERVAL", default_value = "5", value_parser = interval, allow_negative_numbers = true)]
     interval: Duration,
     /// Stop after this many reports
     #[arg(value_name = "COUNT", value_parser = count, allow_negative_numbers = true)]
@@ -106,7 +106,7 @@ pub struct TraceArgs {
     /// Look for the allocator in this object only
     #[arg(short = 'O', long = "obj", value_name = "PATH")]
     object: Option<PathBuf>,
-    /// Prefix of the allocator's functions, as in je_malloc
+    /// Prefix of the allocator's functions, as in `je_malloc`
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     symbols_prefix: String,
     /// Mean bytes between samples; exact follows every allocation
@@ -183,12 +183,19 @@ const PIPE_WIDTH: u16 = 160;
 pub fn one_sentence(error: &clap::Error) -> String {
     let argument = error.get(ContextKind::InvalidArg);
     if let (ErrorKind::ValueValidation, Some(inner), Some(argument)) = (error.kind(), error.source(), argument) {
-        return format!("{argument}: {inner}");
+        return format!("{}: {inner}", argument.to_string().trim_matches(['[', ']']));
     }
     let text = error.to_string();
     let what = text.strip_prefix("error: ").unwrap_or(&text);
     let what: Vec<&str> = what.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     format!("{}; `leaktrace --help` lists the options", what.join(" ").trim_end_matches('.'))
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    if text == "run" {
+        return Err("`run` comes before its options: leaktrace run OPTIONS -- CMD".to_owned());
+    }
+    parse_duration(text)
 }
 
 fn pid(text: &str) -> Result<u32, String> {

@@ -38,9 +38,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
-        Some(Command::Run(run)) => run::run(run),
+        Some(Command::Run(run)) => run::run(&run),
         None => match cli.attach.command_line {
-            Some(line) => run::run_line(&line, cli.attach.trace),
+            Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(cli.attach),
         },
     }

@@ -11,17 +11,17 @@ use super::{
 use crate::trace::{Launched, Trace};
 
 /// Launches the program after `--`.
-pub fn run(args: Run) -> Result<()> {
+pub fn run(args: &Run) -> Result<()> {
     launch(&args.command, &args.trace)
 }
 
 /// Launches a command line, split as a shell splits words.
-pub fn run_line(line: &str, args: TraceArgs) -> Result<()> {
+pub fn run_line(line: &str, args: &TraceArgs) -> Result<()> {
     let Some(words) = shlex::split(line).filter(|words| !words.is_empty()) else {
         bail!("-c {} is not a command line; close its quotes, or use `run -- CMD`", crate::text::printable(line));
     };
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    launch(&words, &args)
+    launch(&words, args)
 }
 
 fn launch(command: &[OsString], args: &TraceArgs) -> Result<()> {

@@ -38,7 +38,7 @@ pub struct Probes {
 
 impl Probes {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.len() + self.others.len()
     }
 

@@ -40,6 +40,7 @@ impl Snapshot {
     }
 
     /// What was counted since an earlier snapshot.
+    #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut diff = self.0;
         for (now, then) in diff.iter_mut().zip(earlier.0) {

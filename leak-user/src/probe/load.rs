@@ -6,15 +6,18 @@ use aya::{
     maps::{HashMap, MapData},
     programs::{RawTracePoint, UProbe},
 };
+use aya_log::EbpfLogger;
 
 use super::{counts::Counts, ring::Ring};
+use crate::notice::Notices;
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"));
 
 /// The loaded programs. Dropping it takes everything out of the kernel; so does the death of leaktrace.
 pub struct Kernel {
-    pub(super) ebpf: Ebpf,
+    ebpf: Ebpf,
+    log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
 }
 
@@ -28,7 +31,7 @@ pub struct Upward {
 
 impl Kernel {
     /// Loads the programs with a ring of this many bytes, a power of two and at least a page.
-    pub fn load(ring_bytes: u32) -> Result<(Self, Upward)> {
+    pub fn load(ring_bytes: u32, notices: Notices) -> Result<(Self, Upward)> {
         let ring = u64::from(ring_bytes);
         // The last quarter is kept for frees; the reader is woken at half.
         let settings = [ring / 4 * 3, ring / 2];
@@ -51,12 +54,21 @@ impl Kernel {
         )?;
         let counts = Counts::new(take_map(&mut ebpf, "COUNTS")?)?;
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
-        Ok((Self { ebpf, traced }, Upward { ring, counts }))
+        let log =
+            (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
+        Ok((Self { ebpf, log, traced }, Upward { ring, counts }))
     }
 
     /// Has execs of this process reported under its slot.
     pub fn watch_exec(&mut self, pid: u32, process: u16) -> Result<()> {
         self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
+    }
+
+    /// Passes on what the programs have logged.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
     }
 
     /// One of the programs that can be put on a function.

@@ -10,7 +10,7 @@ use super::bpf_call;
 
 /// The ring's reading end.
 pub struct Ring {
-    ring: RingBuf<MapData>,
+    records: RingBuf<MapData>,
     spilled: MapData,
     woken: Array<MapData, u32>,
     /// Spills seen in the counters up to the last collection.
@@ -21,13 +21,13 @@ impl Ring {
     /// Takes over the three maps.
     pub(super) fn new(ring: Map, spilled: Map, woken: Map) -> Result<Self> {
         let Map::HashMap(spilled) = spilled else { bail!("this build of leaktrace has another map for spilled frees") };
-        Ok(Self { ring: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, spills_collected: 0 })
+        Ok(Self { records: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, spills_collected: 0 })
     }
 
     /// Gives every record that is in the ring to `take`, in the order in which they came about.
     pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) -> usize {
         let mut read = 0;
-        while let Some(item) = self.ring.next() {
+        while let Some(item) = self.records.next() {
             if let Some(record) = Record::decode(&item) {
                 take(&record);
             }
@@ -57,6 +57,6 @@ impl Ring {
 impl AsFd for Ring {
     /// Readable when the programs have woken the reader.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        self.records.as_fd()
     }
 }

@@ -65,7 +65,7 @@ impl Renderer {
     /// Writes the report, whole and with a newline at its end, in a single `write_all`. It does not flush.
     pub fn write(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         match self.format {
-            Format::Table => table::write(report, &self.style, out),
+            Format::Table => table::write(report, self.style, out),
             Format::Json => json::write(report, out),
             Format::Folded => folded::write(report, out),
         }

@@ -23,7 +23,7 @@ pub use page::Style;
 use page::{Ink, Page};
 
 /// Writes the report as a header and its stacks.
-pub fn write(report: &Report, style: &Style, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { text: String::new(), width: usize::from(style.width.max(40)), colour: style.colour };
     header(&mut page, report);
     page.line("");
@@ -152,7 +152,7 @@ mod tests {
 
     fn written(report: &Report, width: u16, colour: bool) -> String {
         let mut out = Vec::new();
-        write(report, &Style { width, colour }, &mut out).unwrap();
+        write(report, Style { width, colour }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

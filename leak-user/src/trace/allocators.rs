@@ -12,7 +12,7 @@ use crate::{
         allocator::Allocator,
         elf::ElfFile,
         maps::MappedFile,
-        modules::{Module, Modules},
+        modules::{ModuleIndex, Modules},
     },
     text::printable,
 };
@@ -22,6 +22,8 @@ const MAX_OBJECT: u64 = 1 << 30;
 
 /// An allocator in a file that the process maps.
 pub struct Found<'a> {
+    /// The file's place in the table of modules.
+    pub module: ModuleIndex,
     /// The file.
     pub file: &'a MappedFile,
     /// Its functions.
@@ -53,7 +55,7 @@ pub fn find<'a>(
     slot: u16,
     pid: u32,
     lookup: &Lookup,
-    notices: &Notices,
+    notices: Notices,
 ) -> Result<Vec<Found<'a>>> {
     if let Some(object) = &lookup.object {
         return find_in_object(modules, slot, pid, object, &lookup.prefix, notices);
@@ -61,9 +63,8 @@ pub fn find<'a>(
     let mut all = Vec::new();
     let mut looked_at = BTreeSet::new();
     for (index, _) in modules.of_process(slot) {
-        let module = modules.get(index);
-        let name = shown(&module.path);
-        match examine(module, &lookup.prefix, notices) {
+        let name = shown(&modules.get(index).path);
+        match examine(modules, index, &lookup.prefix, notices) {
             Ok(Some(found)) => all.push(found),
             Ok(None) => {}
             // An object that cannot be read cannot be judged; the others still can.
@@ -97,7 +98,7 @@ fn find_in_object<'a>(
     pid: u32,
     object: &Path,
     prefix: &str,
-    notices: &Notices,
+    notices: Notices,
 ) -> Result<Vec<Found<'a>>> {
     let name = shown(object);
     let metadata = fs::metadata(object).with_context(|| format!("-O {name} cannot be read"))?;
@@ -115,13 +116,14 @@ fn find_in_object<'a>(
     let Some((index, _)) = mapped else {
         bail!("-O {name} is not mapped by process {pid}; `grep r-xp /proc/{pid}/maps` lists what is");
     };
-    match examine(modules.get(index), prefix, notices)? {
+    match examine(modules, index, prefix, notices)? {
         Some(found) => Ok(vec![found]),
         None => bail!("-O {name} defines no {prefix}malloc and {prefix}free; give its prefix with --symbols-prefix"),
     }
 }
 
-fn examine<'a>(module: &'a Module, prefix: &str, notices: &Notices) -> Result<Option<Found<'a>>> {
+fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: Notices) -> Result<Option<Found<'a>>> {
+    let module = modules.get(index);
     let name = shown(&module.path);
     let Some(file) = &module.file else { bail!("{name} is mapped and cannot be opened; it was not searched") };
     let data = read_whole(&file.file, &name)?;
@@ -142,7 +144,7 @@ fn examine<'a>(module: &'a Module, prefix: &str, notices: &Notices) -> Result<Op
             Err(error) => notices.say(&format!("{} in {name} is not traced: {error}", function.name)),
         }
     }
-    Ok(Some(Found { file, sites, kind: allocator.kind.name(), name }))
+    Ok(Some(Found { module: index, file, sites, kind: allocator.kind.name(), name }))
 }
 
 fn read_whole(file: &fs::File, name: &str) -> Result<Vec<u8>> {

@@ -42,7 +42,7 @@ use crate::{
 };
 use cost::CostMeter;
 use reporter::Reporter;
-use target::Traced;
+use target::{Means, Traced};
 
 /// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
 const POLL: Duration = Duration::from_millis(20);
@@ -103,7 +103,7 @@ impl Trace {
     /// Loads the programs and prepares a trace of nothing yet.
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
-        let (kernel, upward) = Kernel::load(plan.ring_bytes)?;
+        let (kernel, upward) = Kernel::load(plan.ring_bytes, notices)?;
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
             plan,
@@ -125,7 +125,13 @@ impl Trace {
         if self.traced.iter().any(|traced| traced.target.pid == pid) {
             bail!("process {pid} was given twice; give each PID once");
         }
-        let traced = Traced::attach(pid, slot, &mut self.kernel, &mut self.modules, &self.plan.lookup, &self.notices)?;
+        let means = Means {
+            kernel: &mut self.kernel,
+            modules: &mut self.modules,
+            lookup: &self.plan.lookup,
+            notices: self.notices,
+        };
+        let traced = Traced::attach(pid, slot, means)?;
         self.traced.push(traced);
         Ok(())
     }
@@ -172,15 +178,15 @@ impl Trace {
         let mut history = interval_at(start + HISTORY_TICK, HISTORY_TICK);
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
-        let mut reported = 0;
+        let mut reports_made = 0;
         loop {
             tokio::select! {
                 biased;
                 () = signals.any() => return Ok(End::Asked),
                 () = until(deadline) => return Ok(End::Asked),
                 _ = reports.tick() => {
-                    reported += 1;
-                    if self.plan.count.is_some_and(|count| reported >= count) {
+                    reports_made += 1;
+                    if self.plan.count.is_some_and(|count| reports_made >= count) {
                         return Ok(End::Asked);
                     }
                     self.drain()?;
@@ -197,6 +203,7 @@ impl Trace {
                 }
                 _ = poll.tick() => {
                     self.drain()?;
+                    self.kernel.flush_log();
                     if !self.any_alive() {
                         return Ok(End::TargetsGone);
                     }
@@ -236,7 +243,13 @@ impl Trace {
     /// A process runs another program now: its old probes went with its memory, its allocator may be another.
     fn reattach(&mut self, slot: u16) {
         let Some(traced) = self.traced.get_mut(usize::from(slot)) else { return };
-        if let Err(error) = traced.reattach(&mut self.kernel, &mut self.modules, &self.plan.lookup, &self.notices) {
+        let means = Means {
+            kernel: &mut self.kernel,
+            modules: &mut self.modules,
+            lookup: &self.plan.lookup,
+            notices: self.notices,
+        };
+        if let Err(error) = traced.reattach(means) {
             self.notices.say(&format!("process {} runs another program now: {error:#}", traced.target.pid));
         }
     }

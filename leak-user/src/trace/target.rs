@@ -1,6 +1,6 @@
 //! A process under trace: who it is, its probes, and what it was last seen using.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, bail};
 
@@ -8,9 +8,24 @@ use super::{Lookup, allocators, has_exited};
 use crate::{
     notice::Notices,
     probe::{attach::Probes, load::Kernel},
-    process::{identity::Target, modules::Modules},
+    process::{
+        identity::Target,
+        modules::{ModuleIndex, Modules},
+    },
     report,
 };
+
+/// What placing probes takes.
+pub struct Means<'a> {
+    /// The loaded programs.
+    pub kernel: &'a mut Kernel,
+    /// The table of modules, which is brought up to date.
+    pub modules: &'a mut Modules,
+    /// Where to look for allocators.
+    pub lookup: &'a Lookup,
+    /// Where to say what was found.
+    pub notices: Notices,
+}
 
 /// A process and its probes.
 pub struct Traced {
@@ -22,54 +37,51 @@ pub struct Traced {
     rss: u64,
     /// Held for their drop, which takes them out.
     probes: Probes,
+    /// The files that they are on.
+    probed: BTreeSet<ModuleIndex>,
 }
 
 impl Traced {
     /// Finds the allocators of a running process and puts probes on them.
-    pub fn attach(
-        pid: u32,
-        slot: u16,
-        kernel: &mut Kernel,
-        modules: &mut Modules,
-        lookup: &Lookup,
-        notices: &Notices,
-    ) -> Result<Self> {
+    pub fn attach(pid: u32, slot: u16, means: Means<'_>) -> Result<Self> {
         let target = Target::open(pid)?;
-        kernel.watch_exec(pid, slot)?;
+        means.kernel.watch_exec(pid, slot)?;
         let rss = target.rss_at_attach;
-        let mut traced = Self { target, alive: true, cpu: Duration::ZERO, slot, rss, probes: Probes::default() };
-        traced.place_probes(kernel, modules, lookup, notices)?;
+        let mut traced = Self {
+            target,
+            alive: true,
+            cpu: Duration::ZERO,
+            slot,
+            rss,
+            probes: Probes::default(),
+            probed: BTreeSet::new(),
+        };
+        traced.place_probes(means)?;
         traced.look();
         Ok(traced)
     }
 
     /// Does it again after an exec.
-    pub fn reattach(
-        &mut self,
-        kernel: &mut Kernel,
-        modules: &mut Modules,
-        lookup: &Lookup,
-        notices: &Notices,
-    ) -> Result<()> {
+    ///
+    /// Probes are on files and outlive the exec, so those on a file that is mapped again stay where they are.
+    pub fn reattach(&mut self, means: Means<'_>) -> Result<()> {
         self.target.refresh_names();
-        self.probes = Probes::default();
-        self.place_probes(kernel, modules, lookup, notices)
+        self.place_probes(means)
     }
 
-    fn place_probes(
-        &mut self,
-        kernel: &mut Kernel,
-        modules: &mut Modules,
-        lookup: &Lookup,
-        notices: &Notices,
-    ) -> Result<()> {
+    fn place_probes(&mut self, means: Means<'_>) -> Result<()> {
+        let Means { kernel, modules, lookup, notices } = means;
         let pid = self.target.pid;
+        let before = self.probes.count();
         let read = modules.read(self.slot, pid);
         if has_exited(&self.target) {
             bail!("process {pid} exited before it could be traced; `leaktrace run -- CMD` traces one from its start");
         }
         read.map_err(|error| anyhow::anyhow!("the memory map of process {pid} cannot be read: {error}"))?;
         for found in allocators::find(modules, self.slot, pid, lookup, notices)? {
+            if !self.probed.insert(found.module) {
+                continue;
+            }
             notices.detail(&found.describe());
             if let Err(error) = self.probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
                 if has_exited(&self.target) {
@@ -78,7 +90,9 @@ impl Traced {
                 return Err(error);
             }
         }
-        notices.detail(&format!("{} probes in process {pid}", self.probes.len()));
+        if self.probes.count() > before {
+            notices.detail(&format!("{} probes in process {pid}", self.probes.count()));
+        }
         Ok(())
     }
 

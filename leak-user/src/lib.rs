@@ -1,0 +1,17 @@
+//! leaktrace: finds memory leaks in programs that are already running.
+//!
+//! Data flows one way: process, probe, ring, ledger, growth, symbolize, report. `trace` is the loop that carries it,
+//! `cli` what a person types. This is a library so that the benchmark and the fuzzers reach the same code as the
+//! program; it promises them nothing from one version to the next. README.md shows how leaktrace is used.
+
+pub mod cli;
+pub mod growth;
+pub mod ledger;
+pub mod notice;
+pub mod probe;
+pub mod process;
+pub mod report;
+pub mod symbolize;
+pub mod text;
+pub mod trace;
+pub mod units;
