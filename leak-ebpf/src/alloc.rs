@@ -80,7 +80,7 @@ fn end(regs: &pt_regs) -> Option<()> {
     let call = &thread.call;
     let cookie = Cookie::unpack(call.cookie);
     let signature = Signature::from_u8(cookie.signature)?;
-    match arguments::outcome(signature, regs.rax, call.size, || read_user(call.out)) {
+    match arguments::outcome(signature, regs.rax, call, || read_user(call.out)) {
         Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
         Outcome::Allocated(addr) => emit::alloc(AllocRecord {
             head: emit::head(Kind::Alloc, cookie),

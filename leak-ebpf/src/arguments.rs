@@ -5,6 +5,8 @@
 use aya_ebpf::bindings::pt_regs;
 use leak_ebpf::Signature;
 
+use crate::call::Call;
+
 /// `MAP_ANONYMOUS` of mmap's flags.
 const MAP_ANONYMOUS: u64 = 0x20;
 const PAGE: u64 = 4096;
@@ -30,7 +32,7 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
         Signature::Size0 => request.size = a0,
         Signature::Size1 => request.size = a1,
         Signature::Product01 => request.size = product(a0, a1),
-        Signature::Realloc => {
+        Signature::Realloc | Signature::ResizeInPlace => {
             request.old = a0;
             request.size = a1;
         }
@@ -81,8 +83,15 @@ pub enum Outcome {
 
 /// How the call ended, from its return value; `out` reads what an out-pointer points to.
 #[inline(always)]
-pub fn outcome(signature: Signature, result: u64, size: u64, out: impl FnOnce() -> Option<u64>) -> Outcome {
+pub fn outcome(signature: Signature, result: u64, call: &Call, out: impl FnOnce() -> Option<u64>) -> Outcome {
     match signature {
+        Signature::ResizeInPlace => {
+            if result < call.size {
+                Outcome::Failed
+            } else {
+                Outcome::Allocated(call.old)
+            }
+        }
         Signature::Mmap | Signature::Mremap => {
             if result > u64::MAX - PAGE {
                 Outcome::Failed
@@ -101,7 +110,7 @@ pub fn outcome(signature: Signature, result: u64, size: u64, out: impl FnOnce() 
             Some(addr) if result as i32 == 0 && addr != 0 => Outcome::Allocated(addr),
             _ => Outcome::Failed,
         },
-        Signature::Realloc | Signature::ReallocProduct if result == 0 && size == 0 => Outcome::Gone,
+        Signature::Realloc | Signature::ReallocProduct if result == 0 && call.size == 0 => Outcome::Gone,
         _ if result == 0 => Outcome::Failed,
         _ => Outcome::Allocated(result),
     }

@@ -12,7 +12,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use leak_ebpf::{
-    AllocRecord, COUNTERS, Cookie, Counter, ExecRecord, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES,
+    AllocRecord, COUNTERS, Cookie, Counter, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES, ProcessRecord,
     RestoreRecord, Settings, SpillKey, SpillValue, StackRecord, TakeRecord,
 };
 
@@ -117,10 +117,13 @@ pub fn restore(record: RestoreRecord) -> Option<()> {
     send(record, used())
 }
 
-/// Sends that a process replaced its program. `None` when there is no room.
+/// Sends what happened to a process, and wakes the reader: probes may have to follow. `None` when there is no room.
 #[inline(always)]
-pub fn exec(record: ExecRecord) -> Option<()> {
-    send(record, used())
+pub fn process(record: ProcessRecord) -> Option<()> {
+    let mut entry = RING.reserve::<ProcessRecord>(0)?;
+    entry.write(record);
+    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+    Some(())
 }
 
 #[inline(always)]

@@ -52,6 +52,8 @@ pub enum Signature {
     Munmap = 10,
     /// `f(p)`: free.
     Free = 11,
+    /// `real = f(p, size, …)`: `xallocx`, which resizes a block where it is, or leaves it when `real` is below `size`.
+    ResizeInPlace = 12,
 }
 
 impl Signature {
@@ -69,6 +71,7 @@ impl Signature {
             9 => Self::Mremap,
             10 => Self::Munmap,
             11 => Self::Free,
+            12 => Self::ResizeInPlace,
             _ => return None,
         })
     }
@@ -122,8 +125,10 @@ pub enum Kind {
     Take = 4,
     /// A [`RestoreRecord`]: the call that began with [`Kind::Take`] failed and the memory is still there.
     Restore = 5,
-    /// An [`ExecRecord`]: the process has replaced its program; all of its memory is gone.
+    /// A [`ProcessRecord`]: the process has replaced its program; all of its memory is gone.
     Exec = 6,
+    /// A [`ProcessRecord`]: the process has loaded or unloaded libraries.
+    Libraries = 7,
 }
 
 /// What every record begins with.
@@ -148,7 +153,7 @@ pub struct Head {
 pub struct StackRecord {
     /// Kind, process, thread and time.
     pub head: Head,
-    /// The stack's id: a hash of its frames and its process slot.
+    /// The stack's id: a hash of its frames, its process slot, and how often that changed what it runs.
     pub id: u64,
     /// How many of `frames` are filled.
     pub depth: u32,
@@ -202,10 +207,10 @@ pub struct RestoreRecord {
     pub head: Head,
 }
 
-/// A process has replaced its program.
+/// Something happened to a process as a whole.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ExecRecord {
+pub struct ProcessRecord {
     /// Kind, process and time.
     pub head: Head,
 }
@@ -258,10 +263,12 @@ pub enum Counter {
     StacksTruncated = 10,
     /// Hits, among all of the above, on an instruction that the kernel single-steps.
     SteppedHits = 11,
+    /// Execs and library changes that found the ring full: blocks and names from before may be told as of now.
+    ProcessChangesLost = 12,
 }
 
 /// How many [`Counter`]s there are.
-pub const COUNTERS: usize = 12;
+pub const COUNTERS: usize = 13;
 
 /// Numbers that user space sets before the programs are loaded.
 #[repr(C)]
@@ -280,7 +287,7 @@ const _: () = {
     assert!(size_of::<FreeRecord>() == 24);
     assert!(size_of::<TakeRecord>() == 32);
     assert!(size_of::<RestoreRecord>() == 16);
-    assert!(size_of::<ExecRecord>() == 16);
+    assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<Settings>() == 16);
     assert!(KNOWN_STACKS.is_power_of_two());
 };

@@ -1,19 +1,31 @@
 //! What happens to a traced process as a whole. Its exit needs no program: user space holds its pidfd.
 
 use aya_ebpf::{
-    helpers::bpf_get_current_pid_tgid,
-    macros::{map, raw_tracepoint},
-    maps::HashMap,
-    programs::RawTracePointContext,
+    EbpfContext as _,
+    helpers::{bpf_get_attach_cookie, bpf_get_current_pid_tgid},
+    macros::{map, raw_tracepoint, uprobe},
+    maps::{Array, HashMap},
+    programs::{ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::info;
-use leak_ebpf::{Cookie, Counter, ExecRecord, Kind, MAX_PROCESSES};
+use leak_ebpf::{Cookie, Counter, Kind, MAX_PROCESSES, ProcessRecord};
 
 use crate::{call::Thread, emit};
 
 /// The process slot of each traced process, by its id in the initial PID namespace.
 #[map]
 static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
+
+/// How often each process, by slot, has changed what it runs: an address means another thing since.
+#[map]
+static GENERATIONS: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// What tells the stacks of a process from those with the same addresses in another, or before a change.
+#[inline(always)]
+pub fn address_space(process: u16) -> u64 {
+    let generation = GENERATIONS.get(u32::from(process)).copied().unwrap_or(0);
+    generation << 16 | u64::from(process)
+}
 
 /// A traced process has replaced its program: its memory is gone, and its allocator may be another.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
@@ -26,9 +38,26 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
         thread.forget();
     }
     info!(&ctx, "process {} has replaced its program", pid);
-    let head = emit::head(Kind::Exec, Cookie { signature: 0, process, stepped: false });
-    if emit::exec(ExecRecord { head }).is_none() {
-        emit::count(Counter::FreesLost, 1);
-    }
+    tell(Kind::Exec, Cookie { signature: 0, process, stepped: false });
     0
+}
+
+/// The dynamic loader of a traced process has loaded or unloaded libraries: it calls this function to tell debuggers.
+#[uprobe]
+pub fn libraries(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a probe program is valid while it runs.
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    tell(Kind::Libraries, Cookie::unpack(cookie));
+    0
+}
+
+#[inline(always)]
+fn tell(kind: Kind, cookie: Cookie) {
+    if let Some(generation) = GENERATIONS.get_ptr_mut(u32::from(cookie.process)) {
+        // SAFETY: the pointer is into the array; a loader holds its lock here and an exec has one thread.
+        unsafe { *generation += 1 };
+    }
+    if emit::process(ProcessRecord { head: emit::head(kind, cookie) }).is_none() {
+        emit::count(Counter::ProcessChangesLost, 1);
+    }
 }

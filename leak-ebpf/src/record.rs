@@ -1,6 +1,6 @@
 //! A record as user space reads it from the ring.
 
-use crate::{AllocRecord, ExecRecord, FreeRecord, Head, Kind, MAX_FRAMES, RestoreRecord, TakeRecord};
+use crate::{AllocRecord, FreeRecord, Head, Kind, MAX_FRAMES, ProcessRecord, RestoreRecord, TakeRecord};
 
 /// One record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub enum Record<'a> {
     /// See [`Kind::Restore`].
     Restore(RestoreRecord),
     /// See [`Kind::Exec`].
-    Exec(ExecRecord),
+    Exec(ProcessRecord),
+    /// See [`Kind::Libraries`].
+    Libraries(ProcessRecord),
 }
 
 /// Return addresses, still in the ring's own bytes.
@@ -48,7 +50,7 @@ impl<'a> Record<'a> {
             Self::Free(record) => record.head,
             Self::Take(record) => record.head,
             Self::Restore(record) => record.head,
-            Self::Exec(record) => record.head,
+            Self::Exec(record) | Self::Libraries(record) => record.head,
         }
     }
 
@@ -75,7 +77,8 @@ impl<'a> Record<'a> {
             kind if kind == Kind::Free as u8 => Self::Free(FreeRecord { head, addr: word(2)? }),
             kind if kind == Kind::Take as u8 => Self::Take(TakeRecord { head, addr: word(2)?, len: word(3)? }),
             kind if kind == Kind::Restore as u8 => Self::Restore(RestoreRecord { head }),
-            kind if kind == Kind::Exec as u8 => Self::Exec(ExecRecord { head }),
+            kind if kind == Kind::Exec as u8 => Self::Exec(ProcessRecord { head }),
+            kind if kind == Kind::Libraries as u8 => Self::Libraries(ProcessRecord { head }),
             _ => return None,
         })
     }

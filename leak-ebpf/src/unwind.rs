@@ -7,7 +7,7 @@
 use aya_ebpf::{bindings::pt_regs, helpers::bpf_probe_read_user, macros::map, maps::Array};
 use leak_ebpf::{Cookie, Counter, KNOWN_STACKS, Kind, MAX_FRAMES, StackRecord};
 
-use crate::{call::read_user, emit};
+use crate::{call::read_user, emit, lifecycle};
 
 /// Ids of stacks that user space has been sent, two places for each. A miss costs one more record, never a stack.
 #[map]
@@ -23,7 +23,7 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// was no room to tell user space of it.
 #[inline(always)]
 pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord) -> Option<u64> {
-    walk(regs, ret, cookie.process, record);
+    walk(regs, ret, lifecycle::address_space(cookie.process), record);
     if record.truncated != 0 {
         emit::count(Counter::StacksTruncated, 1);
     }
@@ -36,8 +36,8 @@ pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecor
 }
 
 #[inline(always)]
-fn walk(regs: &pt_regs, ret: u64, process: u16, record: &mut StackRecord) {
-    let mut hash = mix(u64::from(process), ret);
+fn walk(regs: &pt_regs, ret: u64, address_space: u64, record: &mut StackRecord) {
+    let mut hash = mix(address_space, ret);
     let mut depth = 1;
     let mut fp = regs.rbp;
     let mut below = regs.rsp;

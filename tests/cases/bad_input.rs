@@ -3,12 +3,11 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::harness::{Leaktrace, Machine, Scratch, Target, leaktrace_path, wait_until};
+use crate::harness::{Leaktrace, Machine, Running, Scratch, Target, leaktrace_path, wait_until};
 
 /// `PF_KTHREAD` of `/proc/PID/stat`'s flags.
 const PF_KTHREAD: u64 = 0x0020_0000;
@@ -107,7 +106,6 @@ fn a_process_that_has_exited_is_refused() {
 #[test]
 fn a_process_that_dies_while_leaktrace_starts_is_refused_or_reported() {
     let machine = Machine::shared();
-    let scratch = Scratch::new();
     // Long-lived enough to be there at first, short-lived enough to be gone somewhere on the way.
     for tenths in 0..5 {
         let mut command = Command::new("sleep");
@@ -121,7 +119,6 @@ fn a_process_that_dies_while_leaktrace_starts_is_refused_or_reported() {
         }
         target.wait();
     }
-    drop(scratch);
 }
 
 #[test]
@@ -149,15 +146,20 @@ fn bare_program(scratch: &Scratch) -> PathBuf {
     program
 }
 
+/// Starts a program, and waits until the kernel has replaced this test's image with it: that one has a libc.
+fn start(machine: &Machine, program: &Path) -> Running {
+    let running = machine.program(&mut Command::new(program));
+    let exe = format!("/proc/{}/exe", running.pid());
+    wait_until("the program's start", || fs::read_link(&exe).is_ok_and(|exe| exe == program));
+    running
+}
+
 #[test]
 fn a_program_without_an_allocator_is_refused_and_what_was_searched_named() {
     let machine = Machine::shared();
     let scratch = Scratch::new();
     let program = bare_program(&scratch);
-    let bare = machine.program(&mut Command::new(&program));
-    // Until the kernel has replaced this test's image with the program's there is a libc to find.
-    let exe = format!("/proc/{}/exe", bare.pid());
-    wait_until("the program's start", || fs::read_link(&exe).is_ok_and(|exe| exe == program));
+    let bare = start(&machine, &program);
     let path = program.to_str().expect("a plain path");
     refuses(&machine, &format!("-p {}", bare.pid()), &["no allocator", path, "-O"]);
     refuses(&machine, &format!("run -- {path}"), &["no allocator", path, "-O"]);
@@ -258,16 +260,18 @@ fn a_command_line_that_names_nothing_to_trace_is_refused() {
 fn what_it_is_given_cannot_reach_the_terminal_through_its_refusal() {
     let machine = Machine::shared();
     let hostile = "\x1b]0;x\x07\u{9b}2J\u{202e}";
+    let controls = ['\x1b', '\x07', '\u{9b}', '\u{202e}'];
     for arguments in
         [vec!["-p", hostile], vec!["run", "--", hostile], vec!["-c", hostile], vec!["-T", hostile], vec![hostile]]
     {
         let line = machine.leaktrace_with(&arguments).wait().refusal();
-        assert!(!line.contains(['\x1b', '\x07', '\u{9b}', '\u{202e}']), "{line:?}");
+        assert!(!line.contains(controls), "{line:?}");
     }
-    // A program that calls itself so.
-    let mut command = Command::new("sleep");
-    let mut exited = machine.program(command.arg0(hostile).arg("0"));
-    let line = machine.leaktrace(&format!("-p {}", exited.pid())).wait().refusal();
-    assert!(!line.contains('\x1b'), "{line:?}");
-    exited.wait();
+    // A file that is called so, and is searched in vain.
+    let scratch = Scratch::new();
+    let program = scratch.path(hostile);
+    fs::rename(bare_program(&scratch), &program).expect("our folder");
+    let bare = start(&machine, &program);
+    let line = machine.leaktrace(&format!("-p {}", bare.pid())).wait().refusal();
+    assert!(line.contains("no allocator") && !line.contains(controls), "{line:?}");
 }

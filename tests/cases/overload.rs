@@ -25,11 +25,11 @@ fn check(report: &Value, pairs: u64) {
     let (all, loss) = (&report["totals"], &report["loss"]);
     assert_eq!(stacks(report), [] as [Value; 0], "pair holds nothing, whatever was lost: {loss}");
     assert_eq!((number(all, "outstanding_bytes"), number(all, "outstanding_count")), (0, 0), "{loss}");
-    let (told, lost) = (number(all, "allocated_count"), number(loss, "allocations"));
-    assert_eq!(told + lost, pairs, "{told} allocations were counted and {lost} were lost");
-    assert_eq!(number(loss, "allocated_bytes"), 64 * lost);
+    let (counted, refused) = (number(all, "allocated_count"), number(loss, "allocations"));
+    assert_eq!(counted + refused, pairs, "{counted} allocations were counted and {refused} were lost");
+    assert_eq!(number(loss, "allocated_bytes"), 64 * refused);
     assert_eq!(number(loss, "frees"), 0, "a free is set aside, not lost");
-    assert_eq!(loss["complete"], lost == 0);
+    assert_eq!(loss["complete"], refused == 0);
 }
 
 #[test]

@@ -181,6 +181,14 @@ fn interrupt_terminate_and_hangup_all_give_a_final_report() {
 }
 
 #[test]
+fn an_interrupt_as_soon_as_the_probes_are_placed_gives_a_final_report_too() {
+    let machine = Machine::shared();
+    let demo = demo(&machine);
+    let report = machine.attach(demo.pid(), "--format json").end().last_report();
+    check_document(&report);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_trace_without_an_error() {
     let machine = Machine::shared();
     let demo = demo(&machine);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::harness::{Books, Machine, functions, is_full, number, stacks};
+use crate::harness::{Books, Machine, Target, functions, is_full, number, stacks};
 
 /// Rounds of each of the program's two threads.
 const ROUNDS: u64 = 2000;
@@ -126,8 +126,10 @@ fn what_is_held_before_attach_is_in_no_figure() {
 fn several_processes_at_once_are_kept_apart() {
     let machine = Machine::shared();
     let mut targets = ["leak-c", "leak-rs", "leak-c"].map(|name| machine.target(name, "500"));
-    targets.iter_mut().for_each(|target| assert!(target.hear().starts_with("ready ")));
-    let pids = targets.each_ref().map(|target| target.pid());
+    for target in &mut targets {
+        assert!(target.hear().starts_with("ready "));
+    }
+    let pids = targets.each_ref().map(Target::pid);
     // Both ways to name several.
     let [first, second, third] = pids;
     let arguments = format!("-v -p {first},{second} -p {third} --format json -T 10000 60");

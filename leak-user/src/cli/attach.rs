@@ -6,7 +6,7 @@ use super::{args::Attach, block_on};
 use crate::{process::identity::Target, trace::Trace};
 
 /// Attaches to each process and reports until told to stop.
-pub fn attach(args: Attach) -> Result<()> {
+pub fn attach(args: &Attach) -> Result<()> {
     if args.pids.is_empty() {
         bail!("nothing to trace; give -p PID, or `run -- CMD` to launch a program");
     }
@@ -15,10 +15,11 @@ pub fn attach(args: Attach) -> Result<()> {
     for pid in &args.pids {
         Target::open(*pid)?;
     }
-    let mut trace = Trace::new(plan, args.trace.notices())?;
-    for pid in args.pids {
-        trace.attach(pid)?;
-    }
-    let renderer = args.trace.renderer();
-    block_on(trace.run(renderer))
+    block_on(async {
+        let mut trace = Trace::new(plan, args.trace.notices())?;
+        for pid in &args.pids {
+            trace.attach(*pid)?;
+        }
+        trace.run(args.trace.renderer()).await
+    })
 }

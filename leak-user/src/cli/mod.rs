@@ -41,7 +41,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Some(Command::Run(run)) => run::run(&run),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
-            None => attach::attach(cli.attach),
+            None => attach::attach(&cli.attach),
         },
     }
 }

@@ -25,9 +25,11 @@ pub fn run_line(line: &str, args: &TraceArgs) -> Result<()> {
 }
 
 fn launch(command: &[OsString], args: &TraceArgs) -> Result<()> {
-    let mut trace = Trace::new(args.plan()?, args.notices())?;
-    let mut launched = Launched::start(command)?;
-    trace.launch(&mut launched)?;
-    let renderer = args.renderer();
-    block_on(trace.run(renderer))
+    let plan = args.plan()?;
+    block_on(async {
+        let mut trace = Trace::new(plan, args.notices())?;
+        let mut launched = Launched::start(command)?;
+        trace.launch(&mut launched)?;
+        trace.run(args.renderer()).await
+    })
 }

@@ -114,6 +114,7 @@ impl Ledger {
             Record::Take(take) => self.take(take),
             Record::Restore(restore) => self.restore(restore.head.process, restore.head.tid),
             Record::Exec(exec) => self.forget_process(exec.head.process),
+            Record::Libraries(_) => {}
         }
     }
 
@@ -174,7 +175,7 @@ impl Ledger {
         let process = alloc.head.process;
         let signature = Signature::from_u8(alloc.head.signature);
         let moved = match signature {
-            Some(Signature::Realloc | Signature::ReallocProduct | Signature::Mremap) => {
+            Some(Signature::Realloc | Signature::ReallocProduct | Signature::ResizeInPlace | Signature::Mremap) => {
                 self.books(process).taken.remove(&alloc.head.tid)
             }
             _ => None,
@@ -191,7 +192,8 @@ impl Ledger {
             self.notes.unknown_stacks += 1;
             return;
         };
-        let (time, size, addr) = (alloc.head.time, alloc.size, alloc.addr);
+        // Whatever a hostile target claims of its size, the sums must stay sums.
+        let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_48), alloc.addr);
         if is_mapping {
             let len = page_rounded(size);
             let replaced = self.books(process).mappings.remove(addr, len, None);

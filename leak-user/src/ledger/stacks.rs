@@ -8,7 +8,7 @@ use crate::process::modules::Location;
 
 /// Place of a stack in the ledger. Small, because every outstanding block carries one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StackIndex(u32);
+pub struct StackIndex(pub(super) u32);
 
 impl StackIndex {
     /// The stack's place in the order in which stacks appeared.

@@ -36,10 +36,37 @@ pub struct Probes {
     others: Vec<UProbeLink>,
 }
 
+/// A place in a dynamic loader that it passes when it has loaded or unloaded libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderSite {
+    /// Where in the file the breakpoint goes.
+    pub file_offset: u64,
+}
+
 impl Probes {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.entries.len() + self.others.len()
+    }
+
+    /// Adds a probe that tells when the process in this slot has loaded or unloaded libraries.
+    pub fn attach_loader(
+        &mut self,
+        kernel: &mut Kernel,
+        pid: u32,
+        process: u16,
+        file: &MappedFile,
+        site: LoaderSite,
+    ) -> Result<()> {
+        // It takes no arguments; the signature says no more than that it is no mapping.
+        let site = Site {
+            name: "_dl_debug_state".to_owned(),
+            signature: Signature::Free,
+            file_offset: site.file_offset,
+            emulated: false,
+        };
+        self.others.push(attach_one(kernel, "libraries", pid, process, file, &site)?);
+        Ok(())
     }
 
     /// Adds probes on these functions of one file, for the process in this slot.

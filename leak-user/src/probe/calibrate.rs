@@ -1,7 +1,8 @@
 //! What one probe hit costs on this machine, measured on leaktrace itself with the programs that trace the target.
 //!
 //! Two tiny functions of this binary are probed like malloc and free and called a few thousand times. Their records
-//! carry a process slot that no target has, and are thrown away.
+//! carry a process slot that no target has. They and what was counted are thrown away, so it must come before any
+//! target is attached.
 
 use std::{
     hint::black_box,
@@ -15,7 +16,7 @@ use leak_ebpf::{CALIBRATION_SLOT, Counter, Signature};
 use super::{
     attach::{Probes, Site},
     counts::Snapshot,
-    load::Kernel,
+    load::{Kernel, Upward},
 };
 use crate::process::maps::{CodeMapping, code_mappings};
 
@@ -63,7 +64,7 @@ unsafe extern "C" {
 }
 
 /// Measures. Takes some milliseconds.
-pub fn measure(kernel: &mut Kernel) -> Result<HitCost> {
+pub fn measure(kernel: &mut Kernel, upward: &mut Upward) -> Result<HitCost> {
     let pid = std::process::id();
     let own = code_mappings(pid)?;
     let place = |address: usize| -> Result<(&CodeMapping, u64)> {
@@ -89,6 +90,7 @@ pub fn measure(kernel: &mut Kernel) -> Result<HitCost> {
     let step = least(|| leaktrace_calibrate_step(black_box(1)));
     // Taking the probes out waits for the kernel; nothing here depends on it.
     thread::spawn(move || drop(probes));
+    upward.discard()?;
     Ok(HitCost { call, free, stepped_extra: (step - free).max(0.0) })
 }
 

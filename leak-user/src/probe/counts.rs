@@ -5,7 +5,10 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use leak_ebpf::{COUNTERS, Counter};
 
 /// The counters' reading end.
-pub struct Counts(PerCpuArray<MapData, [u64; COUNTERS]>);
+pub struct Counts {
+    map: PerCpuArray<MapData, [u64; COUNTERS]>,
+    nothing: Snapshot,
+}
 
 /// All counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,18 +16,27 @@ pub struct Snapshot([u64; COUNTERS]);
 
 impl Counts {
     pub(super) fn new(map: Map) -> Result<Self> {
-        Ok(Self(PerCpuArray::try_from(map)?))
+        Ok(Self { map: PerCpuArray::try_from(map)?, nothing: Snapshot::default() })
+    }
+
+    /// Counts from now on.
+    pub(super) fn start_from_nothing(&mut self) -> Result<()> {
+        let now = self.read()?;
+        for (nothing, now) in self.nothing.0.iter_mut().zip(now.0) {
+            *nothing += now;
+        }
+        Ok(())
     }
 
     /// The counters now.
     pub fn read(&self) -> Result<Snapshot> {
         let mut sums = [0; COUNTERS];
-        for counts in self.0.get(&0, 0)?.iter() {
+        for counts in self.map.get(&0, 0)?.iter() {
             for (sum, count) in sums.iter_mut().zip(counts) {
                 *sum += count;
             }
         }
-        Ok(Snapshot(sums))
+        Ok(Snapshot(sums).since(&self.nothing))
     }
 }
 

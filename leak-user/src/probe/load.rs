@@ -7,6 +7,7 @@ use aya::{
     programs::{RawTracePoint, UProbe},
 };
 use aya_log::EbpfLogger;
+use leak_ebpf::Counter;
 
 use super::{counts::Counts, ring::Ring};
 use crate::notice::Notices;
@@ -29,6 +30,17 @@ pub struct Upward {
     pub counts: Counts,
 }
 
+impl Upward {
+    /// Throws away all that has come up so far, and counts from nothing.
+    pub(super) fn discard(&mut self) -> Result<()> {
+        self.ring.drain(|_| {});
+        let spilled = self.counts.read()?.get(Counter::FreesSpilled);
+        self.ring.take_spilled(spilled)?;
+        self.ring.rearm()?;
+        self.counts.start_from_nothing()
+    }
+}
+
 impl Kernel {
     /// Loads the programs with a ring of this many bytes, a power of two and at least a page.
     pub fn load(ring_bytes: u32, notices: Notices) -> Result<(Self, Upward)> {
@@ -41,7 +53,7 @@ impl Kernel {
             .map_max_entries("RING", ring_bytes)
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
-        for name in ["enter", "leave", "release", "pause"] {
+        for name in ["enter", "leave", "release", "libraries", "pause"] {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
         let exec: &mut RawTracePoint = program(&mut ebpf, "exec")?.try_into()?;

@@ -94,7 +94,7 @@ fn arguments(signature: Signature) -> &'static [Register] {
     match signature {
         Signature::Size0 | Signature::PageRounded0 | Signature::Free => &[RDI],
         Signature::Size1 => &[RSI],
-        Signature::Product01 | Signature::Realloc | Signature::Munmap => &[RDI, RSI],
+        Signature::Product01 | Signature::Realloc | Signature::ResizeInPlace | Signature::Munmap => &[RDI, RSI],
         Signature::ReallocProduct | Signature::Mremap => &[RDI, RSI, RDX],
         Signature::OutPointer => &[RDI, RDX],
         Signature::Mmap => &[RDI, RSI, RCX],
@@ -328,7 +328,7 @@ mod tests {
         let Some(data) = library(path) else { return };
         let object = ElfFile::parse(&data, path).unwrap();
         let is_known_build = object.build_id().as_deref() == Some(build_id);
-        for function in Allocator::of(&object, path, "").unwrap().expect("an allocator").functions {
+        for function in Allocator::of(&object, path, &[""]).unwrap().expect("an allocator").functions {
             let found = placed_at(function.code, function.vaddr, function.signature);
             let expected = expected.iter().find(|(name, ..)| is_known_build && *name == function.name);
             if let Some((name, offset, emulated)) = expected {

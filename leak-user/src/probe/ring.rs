@@ -13,15 +13,15 @@ pub struct Ring {
     records: RingBuf<MapData>,
     spilled: MapData,
     woken: Array<MapData, u32>,
-    /// Spills seen in the counters up to the last collection.
-    spills_collected: u64,
+    /// How many frees had been set aside at the last collection.
+    collected_at: u64,
 }
 
 impl Ring {
     /// Takes over the three maps.
     pub(super) fn new(ring: Map, spilled: Map, woken: Map) -> Result<Self> {
         let Map::HashMap(spilled) = spilled else { bail!("this build of leaktrace has another map for spilled frees") };
-        Ok(Self { records: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, spills_collected: 0 })
+        Ok(Self { records: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, collected_at: 0 })
     }
 
     /// Gives every record that is in the ring to `take`, in the order in which they came about.
@@ -44,10 +44,10 @@ impl Ring {
     /// Takes out the frees that were set aside, given how many ever were. They must be entered after the ring has been
     /// drained once more: the allocation that one ends may still stand in it.
     pub fn take_spilled(&mut self, spilled_so_far: u64) -> Result<Vec<(SpillKey, SpillValue)>> {
-        if spilled_so_far == self.spills_collected {
+        if spilled_so_far == self.collected_at {
             return Ok(Vec::new());
         }
-        self.spills_collected = spilled_so_far;
+        self.collected_at = spilled_so_far;
         bpf_call::take_all(self.spilled.fd(), |key: [u64; 2], value: [u64; 2]| {
             (SpillKey { addr: key[0], process: key[1] }, SpillValue { time: value[0], len: value[1] })
         })

@@ -5,36 +5,18 @@
 //! but cannot trace is reported too, in [`Allocator::refused`], for a trace that misses the half of an allocator shows
 //! leaks that are none.
 //!
-//! It leaves out what is no C allocator interface: C++ `operator new` (which in jemalloc, tcmalloc and mimalloc does not
-//! pass through `malloc`), jemalloc's `mallocx` family, and allocators a program keeps to itself.
+//! It leaves out allocators that a program keeps to itself under names of its own.
 
-use anyhow::{Result, ensure};
+use std::collections::HashSet;
+
+use anyhow::{Result, bail, ensure};
 use leak_ebpf::Signature;
 
-use super::elf::{Code, ElfFile, Symbol};
-
-/// The heap functions, the plainest name first: of two names for one address the earlier is kept.
-const HEAP: [(&str, Signature); 11] = [
-    ("malloc", Signature::Size0),
-    ("calloc", Signature::Product01),
-    ("realloc", Signature::Realloc),
-    ("reallocarray", Signature::ReallocProduct),
-    ("free", Signature::Free),
-    ("cfree", Signature::Free),
-    ("memalign", Signature::Size1),
-    ("posix_memalign", Signature::OutPointer),
-    ("aligned_alloc", Signature::Size1),
-    ("valloc", Signature::Size0),
-    ("pvalloc", Signature::PageRounded0),
-];
-
-/// The functions that hand out address space; they have no prefix in any allocator.
-const MAPPING: [(&str, Signature); 4] = [
-    ("mmap", Signature::Mmap),
-    ("mmap64", Signature::Mmap),
-    ("munmap", Signature::Munmap),
-    ("mremap", Signature::Mremap),
-];
+pub use super::family::PREFIXES;
+use super::{
+    elf::{Code, ElfFile, Symbol},
+    family::{HEAP, JEMALLOC, MAPPING, MIMALLOC, MIMALLOC_PREFIX, Member, OPERATORS},
+};
 
 /// Functions that only one kind of allocator defines. An allocator linked into a libc's client comes before the libc.
 const EVIDENCE: [(&str, AllocatorKind); 6] = [
@@ -107,6 +89,8 @@ pub struct AllocatorFunction<'data> {
 pub struct Refused {
     /// Its name, with the prefix.
     pub name: String,
+    /// How it takes its arguments.
+    pub signature: Signature,
     /// Why not, as a sentence.
     pub reason: String,
 }
@@ -124,32 +108,36 @@ pub struct Allocator<'data> {
 
 impl<'data> Allocator<'data> {
     /// The allocator that an object defines, if it does. `path` is where it was found, and serves only to guess its
-    /// kind; `prefix` comes before the names of the heap functions, as in `je_malloc`, and is mostly empty.
-    pub fn of(object: &ElfFile<'data>, path: &str, prefix: &str) -> Result<Option<Self>> {
-        let heap = HEAP.iter().map(|(name, signature)| (format!("{prefix}{name}"), *signature));
-        let mapping = MAPPING.iter().map(|(name, signature)| ((*name).to_owned(), *signature));
-        let family: Vec<(String, Signature)> = heap.chain(mapping).collect();
-        let mallctl = format!("{prefix}mallctl");
-        let evidence = EVIDENCE.iter().map(|(name, _)| *name).chain([mallctl.as_str()]);
+    /// kind; each of `prefixes` may come before the names of the heap functions, as in `je_malloc`.
+    ///
+    /// An allocator of which a freeing function cannot be traced is an error: its blocks would look leaked.
+    pub fn of(object: &ElfFile<'data>, path: &str, prefixes: &[&str]) -> Result<Option<Self>> {
+        let family = Family::new(prefixes);
         // One pass over the symbols for all names: a big program has a million.
-        let wanted: Vec<&str> = family.iter().map(|(name, _)| name.as_str()).chain(evidence).collect();
-        let symbols = object.symbols(&wanted)?;
+        let symbols = object.symbols(&family.names(), |name| family.is_prefixed(name))?;
+        let defines = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
+        let evident = EVIDENCE.iter().find(|(name, _)| defines(name)).map(|(_, kind)| *kind);
+        let has_mallctl = prefixes.iter().any(|prefix| defines(&format!("{prefix}mallctl")));
+        let kind = if has_mallctl { Some(AllocatorKind::Jemalloc) } else { evident };
+        let kind = kind.unwrap_or_else(|| kind_by_name(object, path));
 
-        let defines = |name: String| symbols.iter().any(|symbol| symbol.name == name);
-        let has_heap = defines(format!("{prefix}malloc")) && defines(format!("{prefix}free"));
-        let has_mapping = defines("mmap".into()) && defines("munmap".into());
-        if !has_heap && !has_mapping {
-            return Ok(None);
-        }
-        let kind = kind_by_symbols(&symbols, &mallctl).unwrap_or_else(|| kind_by_name(object, path));
         let mut allocator = Self { kind, functions: Vec::new(), refused: Vec::new() };
-        for (name, signature) in &family {
-            let is_whole = if signature.is_mapping() { has_mapping } else { has_heap };
-            for symbol in symbols.iter().filter(|symbol| is_whole && symbol.name == name) {
-                allocator.add(object, symbol, *signature);
+        for group in family.groups.iter().filter(|group| group.is_of_use(kind, &defines)) {
+            for (name, signature) in &group.members {
+                for symbol in symbols.iter().filter(|symbol| symbol.name == name) {
+                    allocator.add(object, symbol, *signature);
+                }
             }
         }
-        Ok(Some(allocator))
+        if let Some(refused) = allocator.refused.iter().find(|refused| ends_blocks(refused.signature)) {
+            bail!(
+                "the allocator in {path} is not traced, for without its {} nothing is told: {}",
+                refused.name,
+                refused.reason
+            );
+        }
+        let is_none = allocator.functions.is_empty() && allocator.refused.is_empty();
+        Ok((!is_none).then_some(allocator))
     }
 
     /// Adds a function, unless it is there under another name.
@@ -162,7 +150,7 @@ impl<'data> Allocator<'data> {
             Ok(Code { offset, bytes: code }) => {
                 self.functions.push(AllocatorFunction { name, signature, vaddr: symbol.vaddr, offset, code });
             }
-            Err(error) => self.refused.push(Refused { name, reason: error.to_string() }),
+            Err(error) => self.refused.push(Refused { name, signature, reason: error.to_string() }),
         }
     }
 }
@@ -174,11 +162,94 @@ fn code_of<'data>(object: &ElfFile<'data>, symbol: &Symbol<'_>) -> Result<Code<'
     object.code(symbol)
 }
 
-/// The kind, by what the object defines.
-fn kind_by_symbols(symbols: &[Symbol<'_>], mallctl: &str) -> Option<AllocatorKind> {
-    let is_defined = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
-    let evident = EVIDENCE.iter().find(|(name, _)| is_defined(name)).map(|(_, kind)| *kind);
-    if is_defined(mallctl) { Some(AllocatorKind::Jemalloc) } else { evident }
+/// Whether blocks can end in a function like this.
+fn ends_blocks(signature: Signature) -> bool {
+    matches!(signature, Signature::Free | Signature::Realloc | Signature::ReallocProduct | Signature::Munmap)
+}
+
+/// Functions that count together or not at all.
+struct Group {
+    /// What all must be there for the group to count.
+    needs: [String; 2],
+    /// What must not: then the group only calls it.
+    unless: Option<(&'static str, AllocatorKind)>,
+    /// Kinds of allocator in which the group only calls another.
+    not_in: &'static [AllocatorKind],
+    members: Vec<(String, Signature)>,
+}
+
+/// All names that are looked for.
+struct Family {
+    groups: Vec<Group>,
+    prefixed: HashSet<String>,
+    others: Vec<String>,
+}
+
+impl Family {
+    fn new(prefixes: &[&str]) -> Self {
+        let with = |prefix: &str, members: &[Member]| -> Vec<(String, Signature)> {
+            members.iter().map(|(name, signature)| (format!("{prefix}{name}"), *signature)).collect()
+        };
+        let mut groups = Vec::new();
+        for prefix in prefixes {
+            let own = if *prefix == MIMALLOC_PREFIX { &MIMALLOC[..] } else { &JEMALLOC[..] };
+            let mut members = with(prefix, &HEAP);
+            members.append(&mut with(prefix, own));
+            // The shared mimalloc's malloc is a jump to mi_malloc, and would be hit twice.
+            let unless = (*prefix == MIMALLOC_PREFIX).then_some(("malloc", AllocatorKind::Mimalloc));
+            groups.push(Group {
+                needs: [format!("{prefix}malloc"), format!("{prefix}free")],
+                unless,
+                not_in: &[],
+                members,
+            });
+        }
+        if prefixes.contains(&"") {
+            groups.push(Group {
+                needs: ["malloc".into(), "free".into()],
+                unless: None,
+                // A C library has none of its own: those linked in with it come from libstdc++ and call malloc.
+                not_in: &[AllocatorKind::Glibc, AllocatorKind::Musl],
+                members: with("", &OPERATORS),
+            });
+        }
+        groups.push(Group {
+            needs: ["mmap".into(), "munmap".into()],
+            unless: None,
+            not_in: &[],
+            members: with("", &MAPPING),
+        });
+        let prefixed = prefixes.iter().filter(|prefix| !prefix.is_empty());
+        let prefixed = prefixed.flat_map(|prefix| with(prefix, &HEAP).into_iter().chain(with(prefix, &JEMALLOC)));
+        let evidence = EVIDENCE.iter().map(|(name, _)| (*name).to_owned());
+        Self {
+            groups,
+            prefixed: prefixed.map(|(name, _)| name).collect(),
+            others: evidence.chain(prefixes.iter().map(|prefix| format!("{prefix}mallctl"))).collect(),
+        }
+    }
+
+    /// Every name once.
+    fn names(&self) -> Vec<&str> {
+        let members = self.groups.iter().flat_map(|group| &group.members).map(|(name, _)| name.as_str());
+        let mut names: Vec<&str> = members.chain(self.others.iter().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether the name is so much an allocator's own that a local symbol will do: linking statically makes them local.
+    fn is_prefixed(&self, name: &str) -> bool {
+        self.prefixed.contains(name)
+    }
+}
+
+impl Group {
+    fn is_of_use(&self, kind: AllocatorKind, defines: &impl Fn(&str) -> bool) -> bool {
+        self.needs.iter().all(|name| defines(name))
+            && !self.not_in.contains(&kind)
+            && !self.unless.is_some_and(|(name, of)| kind == of && defines(name))
+    }
 }
 
 /// The kind, by what the object calls itself or is called.
@@ -194,22 +265,22 @@ mod tests {
     use super::super::elf::tests::{LIBC, library};
     use super::*;
 
-    const JEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
+    const LIBJEMALLOC: &str = "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2";
 
     fn names(allocator: &Allocator<'_>) -> Vec<String> {
         allocator.functions.iter().map(|function| function.name.clone()).collect()
     }
 
-    fn with_allocator(path: &str, prefix: &str, check: impl Fn(Option<Allocator<'_>>)) {
+    fn with_allocator(path: &str, prefixes: &[&str], check: impl Fn(Option<Allocator<'_>>)) {
         // A machine without this library has nothing to check.
         let Some(data) = library(path) else { return };
         let object = ElfFile::parse(&data, path).unwrap();
-        check(Allocator::of(&object, path, prefix).unwrap());
+        check(Allocator::of(&object, path, prefixes).unwrap());
     }
 
     #[test]
     fn glibc_defines_each_function_once_under_its_plainest_name() {
-        with_allocator(LIBC, "", |allocator| {
+        with_allocator(LIBC, &PREFIXES, |allocator| {
             let allocator = allocator.expect("an allocator");
             assert_eq!(allocator.kind, AllocatorKind::Glibc);
             assert_eq!(allocator.refused, []);
@@ -228,7 +299,7 @@ mod tests {
 
     #[test]
     fn jemalloc_is_known_by_mallctl_and_maps_nothing_by_itself() {
-        with_allocator(JEMALLOC, "", |allocator| {
+        with_allocator(LIBJEMALLOC, &PREFIXES, |allocator| {
             let allocator = allocator.expect("an allocator");
             assert_eq!(allocator.kind, AllocatorKind::Jemalloc);
             assert!(allocator.functions.iter().all(|function| !function.signature.is_mapping()));
@@ -237,12 +308,12 @@ mod tests {
 
     #[test]
     fn a_prefix_takes_the_heap_functions_of_other_names_away() {
-        with_allocator(JEMALLOC, "je_", |allocator| assert_eq!(allocator, None));
-        with_allocator(LIBC, "je_", |allocator| {
+        with_allocator(LIBJEMALLOC, &["je_"], |allocator| assert_eq!(allocator, None));
+        with_allocator(LIBC, &["je_"], |allocator| {
             let names = names(&allocator.expect("an allocator of mappings"));
             assert_eq!(names, ["mmap", "munmap", "mremap"]);
         });
-        with_allocator(LIBC, "__libc_", |allocator| {
+        with_allocator(LIBC, &["__libc_"], |allocator| {
             let names = names(&allocator.expect("an allocator"));
             assert_eq!(&names[..2], ["__libc_malloc", "__libc_calloc"]);
         });
@@ -250,8 +321,8 @@ mod tests {
 
     #[test]
     fn a_library_that_only_calls_malloc_is_no_allocator() {
-        with_allocator("/lib/x86_64-linux-gnu/libm.so.6", "", |allocator| assert_eq!(allocator, None));
-        with_allocator("/proc/self/exe", "", |allocator| assert_eq!(allocator, None));
+        with_allocator("/lib/x86_64-linux-gnu/libm.so.6", &PREFIXES, |allocator| assert_eq!(allocator, None));
+        with_allocator("/proc/self/exe", &PREFIXES, |allocator| assert_eq!(allocator, None));
     }
 
     #[test]

@@ -168,16 +168,23 @@ impl<'data> ElfFile<'data> {
         name_at(self.dynamic_strings()?, self.dynamic.soname?)
     }
 
-    /// The functions of these names that the object defines, in `.dynsym` and `.symtab`, local ones left out.
+    /// The functions of these names that the object defines, in `.dynsym` and `.symtab`; local ones only of names that
+    /// `accept_local` agrees to.
     ///
     /// In the order of `wanted`. A name comes once for each address it stands for, its default version first.
-    pub fn symbols<'name>(&self, wanted: &[&'name str]) -> Result<Vec<Symbol<'name>>> {
+    pub fn symbols<'name>(
+        &self,
+        wanted: &[&'name str],
+        accept_local: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Symbol<'name>>> {
         let mut found: HashMap<&[u8], (&'name str, Vec<Symbol<'name>>)> =
             wanted.iter().map(|name| (name.as_bytes(), (*name, Vec::new()))).collect();
         for table in [self.dynamic_symbols().unwrap_or_default(), self.static_symbols().unwrap_or_default()] {
             for (index, symbol) in table.symbols.iter().enumerate().filter(|(_, symbol)| is_function(symbol)) {
                 let Some((name, default)) = table.name_of(index, symbol) else { continue };
-                if let Some((name, same_name)) = found.get_mut(name) {
+                if let Some((name, same_name)) = found.get_mut(name)
+                    && (is_shared(symbol) || accept_local(name))
+                {
                     add(same_name, new_symbol(name, symbol, default));
                     ensure!(same_name.len() <= MAX_ADDRESSES, "{} defines {name} too many times", self.what);
                 }
@@ -288,11 +295,15 @@ impl<'data> SymbolTable<'data> {
     }
 }
 
-/// Whether a symbol is a function that this object defines and others may call.
+/// Whether others than this object may call the symbol's function.
+fn is_shared(symbol: &Sym64<LE>) -> bool {
+    matches!(symbol.st_bind(), elf::STB_GLOBAL | elf::STB_WEAK)
+}
+
+/// Whether a symbol is a function that this object defines.
 fn is_function(symbol: &Sym64<LE>) -> bool {
     let is_code = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
-    let is_shared = matches!(symbol.st_bind(), elf::STB_GLOBAL | elf::STB_WEAK);
-    is_code && is_shared && !(symbol.is_undefined(LE) || symbol.is_absolute(LE) || symbol.is_common(LE))
+    is_code && !(symbol.is_undefined(LE) || symbol.is_absolute(LE) || symbol.is_common(LE))
 }
 
 fn new_symbol<'name>(name: &'name str, symbol: &Sym64<LE>, default: bool) -> Symbol<'name> {
@@ -367,7 +378,7 @@ pub(crate) mod tests {
     fn libc_with_malloc(change: impl Fn(&mut [u8])) -> Vec<u8> {
         let mut data = libc();
         let file = parse(&data).expect("a libc");
-        let vaddr = file.symbols(&["malloc"]).expect("symbols")[0].vaddr;
+        let vaddr = file.symbols(&["malloc"], |_| false).expect("symbols")[0].vaddr;
         let table = file.dynamic_symbols().expect(".dynsym").symbols;
         let index = table.iter().position(|symbol| symbol.st_value(LE) == vaddr).expect("malloc");
         let table = table.as_ptr() as usize - data.as_ptr() as usize;
@@ -377,7 +388,7 @@ pub(crate) mod tests {
 
     fn malloc_error(data: &[u8]) -> String {
         let file = parse(data).expect("a libc");
-        let symbols = file.symbols(&["malloc"]).expect("symbols");
+        let symbols = file.symbols(&["malloc"], |_| false).expect("symbols");
         file.code(&symbols[0]).expect_err("no code").to_string()
     }
 
@@ -387,7 +398,7 @@ pub(crate) mod tests {
         let file = parse(&data).unwrap();
         assert_eq!(file.soname(), Some(&b"libc.so.6"[..]));
         assert!(file.build_id().is_some_and(|id| id.len() == 40 && id.bytes().all(|c| c.is_ascii_hexdigit())));
-        let symbols = file.symbols(&["free", "malloc", "no such function", "environ"]).unwrap();
+        let symbols = file.symbols(&["free", "malloc", "no such function", "environ"], |_| false).unwrap();
         let names: Vec<&str> = symbols.iter().map(|symbol| symbol.name).collect();
         assert_eq!(names, ["free", "malloc"]);
         let code = file.code(&symbols[1]).unwrap();
@@ -398,22 +409,22 @@ pub(crate) mod tests {
     #[test]
     fn a_function_chosen_at_start_is_marked_indirect() {
         let data = libc();
-        assert!(parse(&data).unwrap().symbols(&["strlen"]).unwrap().iter().all(|symbol| symbol.indirect));
+        assert!(parse(&data).unwrap().symbols(&["strlen"], |_| false).unwrap().iter().all(|symbol| symbol.indirect));
     }
 
     #[test]
     fn a_stripped_program_without_section_headers_still_shows_its_functions() {
         let mut data = libc();
-        let before = parse(&data).unwrap().symbols(&["free"]).unwrap();
+        let before = parse(&data).unwrap().symbols(&["free"], |_| false).unwrap();
         data[0x28..0x30].fill(0xff); // e_shoff
-        assert_eq!(parse(&data).unwrap().symbols(&["free"]).unwrap(), before);
+        assert_eq!(parse(&data).unwrap().symbols(&["free"], |_| false).unwrap(), before);
     }
 
     #[test]
     fn the_running_test_shows_its_own_functions_from_symtab() {
         let data = fs::read("/proc/self/exe").unwrap();
         let file = parse(&data).unwrap();
-        let symbols = file.symbols(&["_start", "malloc"]).unwrap();
+        let symbols = file.symbols(&["_start", "malloc"], |_| false).unwrap();
         assert_eq!(symbols.len(), 1, "an imported function is not one's own");
         assert!(!file.code(&symbols[0]).unwrap().bytes.is_empty());
     }
@@ -421,7 +432,7 @@ pub(crate) mod tests {
     #[test]
     fn the_default_version_comes_first_and_others_stay_if_they_are_elsewhere() {
         let data = libc();
-        let symbols = parse(&data).unwrap().symbols(&["memcpy", "cfree", "__libc_start_main"]).unwrap();
+        let symbols = parse(&data).unwrap().symbols(&["memcpy", "cfree", "__libc_start_main"], |_| false).unwrap();
         let shown: Vec<(&str, bool)> = symbols.iter().map(|symbol| (symbol.name, symbol.default)).collect();
         let expected = [("memcpy", true), ("memcpy", false), ("cfree", false), ("__libc_start_main", true)];
         assert_eq!(shown, expected);
@@ -442,14 +453,14 @@ pub(crate) mod tests {
     fn a_function_without_a_size_has_a_little_code() {
         let data = libc_with_malloc(|symbol| symbol[16..24].fill(0));
         let file = parse(&data).unwrap();
-        assert_eq!(file.code(&file.symbols(&["malloc"]).unwrap()[0]).unwrap().bytes.len(), UNSIZED_CODE);
+        assert_eq!(file.code(&file.symbols(&["malloc"], |_| false).unwrap()[0]).unwrap().bytes.len(), UNSIZED_CODE);
     }
 
     #[test]
     fn local_and_undefined_functions_do_not_count() {
         for (at, value) in [(4, 0x02), (6, 0x00)] {
             let data = libc_with_malloc(|symbol| symbol[at..8].fill(value));
-            assert_eq!(parse(&data).unwrap().symbols(&["malloc"]).unwrap(), []);
+            assert_eq!(parse(&data).unwrap().symbols(&["malloc"], |_| false).unwrap(), []);
         }
     }
 
@@ -493,7 +504,7 @@ pub(crate) mod tests {
             if let Ok(file) = parse(&data[..end]) {
                 file.build_id();
                 file.soname();
-                for symbol in file.symbols(&["malloc", "free", "memcpy"]).unwrap_or_default() {
+                for symbol in file.symbols(&["malloc", "free", "memcpy"], |_| false).unwrap_or_default() {
                     assert!(file.code(&symbol).ok().is_none_or(|code| !code.bytes.is_empty()));
                 }
             }

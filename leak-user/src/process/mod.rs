@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod elf;
+mod family;
 pub mod identity;
 pub mod maps;
 pub mod modules;

@@ -57,6 +57,8 @@ struct AddressSpace {
     pid: u32,
     mappings: Vec<(CodeMapping, ModuleIndex)>,
     read_at: Instant,
+    /// Whether the process has said that they changed since.
+    stale: bool,
 }
 
 /// An address outside all known mappings has them read anew, but not more often than this.
@@ -72,15 +74,23 @@ impl Modules {
                 (mapping, module)
             })
             .collect();
-        self.processes.insert(process, AddressSpace { pid, mappings, read_at: Instant::now() });
+        self.processes.insert(process, AddressSpace { pid, mappings, read_at: Instant::now(), stale: false });
         Ok(())
+    }
+
+    /// Has the mappings of a process read anew when the next stack of it arrives: they have changed.
+    pub fn forget(&mut self, process: u16) {
+        if let Some(space) = self.processes.get_mut(&process) {
+            space.stale = true;
+        }
     }
 
     /// Where the calls that return to these addresses lie.
     pub fn locate(&mut self, process: u16, returns: impl Iterator<Item = u64> + Clone) -> Box<[Location]> {
         // The return address is behind the call; one less is inside it, also where the call ends its function.
         let calls = returns.map(|address| address.wrapping_sub(1));
-        if calls.clone().any(|address| self.find(process, address).is_none()) {
+        let is_stale = self.processes.get(&process).is_some_and(|space| space.stale);
+        if is_stale || calls.clone().any(|address| self.find(process, address).is_none()) {
             self.reread(process);
         }
         calls.map(|address| self.find(process, address).unwrap_or(Location { module: None, offset: address })).collect()
@@ -117,7 +127,7 @@ impl Modules {
 
     fn reread(&mut self, process: u16) {
         if let Some(space) = self.processes.get(&process)
-            && space.read_at.elapsed() > REREAD_AFTER
+            && (space.stale || space.read_at.elapsed() > REREAD_AFTER)
         {
             let pid = space.pid;
             // A process that is gone keeps the mappings it had.
@@ -125,6 +135,7 @@ impl Modules {
                 && let Some(space) = self.processes.get_mut(&process)
             {
                 space.read_at = Instant::now();
+                space.stale = false;
             }
         }
     }

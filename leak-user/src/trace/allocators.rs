@@ -7,15 +7,21 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::Lookup;
 use crate::{
     notice::Notices,
-    probe::{attach::Site, place::place},
+    probe::{
+        attach::{LoaderSite, Site},
+        place::place,
+    },
     process::{
-        allocator::Allocator,
+        allocator::{self, Allocator},
         elf::ElfFile,
-        maps::MappedFile,
+        maps::{CodeMapping, MappedFile},
         modules::{ModuleIndex, Modules},
     },
     text::printable,
 };
+
+/// Bytes from the start of a program in which its headers and the loader's name are looked for.
+const HEADER_BYTES: u64 = 1 << 16;
 
 /// Largest object that is searched for an allocator.
 const MAX_OBJECT: u64 = 1 << 30;
@@ -49,6 +55,22 @@ impl Found<'_> {
     }
 }
 
+/// Where the dynamic loader of the process in this slot tells of changes, if it has one that does.
+pub fn find_loader(modules: &Modules, slot: u16, pid: u32) -> Option<(ModuleIndex, LoaderSite)> {
+    let mut start = Vec::new();
+    let exe = fs::File::open(format!("/proc/{pid}/exe")).ok()?;
+    exe.take(HEADER_BYTES).read_to_end(&mut start).ok()?;
+    let loader = ElfFile::parse(&start, "the program").ok()?.interpreter()?;
+    let named = |mapping: &CodeMapping| mapping.path.file_name() == Path::new(&loader).file_name();
+    let (index, _) = modules.of_process(slot).into_iter().find(|(_, mapping)| named(mapping))?;
+    let module = modules.get(index);
+    let data = read_whole(&module.file.as_ref()?.file, &loader).ok()?;
+    let object = ElfFile::parse(&data, &loader).ok()?;
+    let symbol = object.symbols(&["_dl_debug_state"], |_| true).ok()?.into_iter().next()?;
+    let code = object.code(&symbol).ok()?;
+    Some((index, LoaderSite { file_offset: code.offset }))
+}
+
 /// The allocators of the process in this slot. Fails when there is none.
 pub fn find<'a>(
     modules: &'a Modules,
@@ -62,13 +84,14 @@ pub fn find<'a>(
     }
     let mut all = Vec::new();
     let mut looked_at = BTreeSet::new();
+    let mut troubles = Vec::new();
     for (index, _) in modules.of_process(slot) {
         let name = shown(&modules.get(index).path);
         match examine(modules, index, &lookup.prefix, notices) {
             Ok(Some(found)) => all.push(found),
             Ok(None) => {}
             // An object that cannot be read cannot be judged; the others still can.
-            Err(error) => notices.say(&format!("{error:#}")),
+            Err(error) => troubles.push(error),
         }
         looked_at.insert(name);
     }
@@ -76,7 +99,10 @@ pub fn find<'a>(
         all.clear();
     }
     if all.is_empty() {
-        return Err(none_found(pid, &lookup.prefix, &looked_at));
+        return Err(troubles.pop().unwrap_or_else(|| none_found(pid, &lookup.prefix, &looked_at)));
+    }
+    for trouble in troubles {
+        notices.say(&format!("{trouble:#}"));
     }
     Ok(all)
 }
@@ -128,7 +154,7 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
     let Some(file) = &module.file else { bail!("{name} is mapped and cannot be opened; it was not searched") };
     let data = read_whole(&file.file, &name)?;
     let object = ElfFile::parse(&data, &name)?;
-    let Some(allocator) = Allocator::of(&object, &module.path.to_string_lossy(), prefix)? else { return Ok(None) };
+    let Some(allocator) = Allocator::of(&object, &name, &prefixes(prefix))? else { return Ok(None) };
     for refused in &allocator.refused {
         notices.say(&format!("{} in {name} is not traced: {}", refused.name, refused.reason));
     }
@@ -145,6 +171,11 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
         }
     }
     Ok(Some(Found { module: index, file, sites, kind: allocator.kind.name(), name }))
+}
+
+/// The prefix that was asked for, or all that are known.
+fn prefixes(asked: &str) -> Vec<&str> {
+    if asked.is_empty() { allocator::PREFIXES.to_vec() } else { vec![asked] }
 }
 
 fn read_whole(file: &fs::File, name: &str) -> Result<Vec<u8>> {

@@ -29,9 +29,13 @@ struct Moment {
 }
 
 impl CostMeter {
-    /// Takes note of what a hit costs; hits counted so far were calibration.
-    pub fn calibrated(&mut self, hit_cost: HitCost, counts: Snapshot, target_cpu: Duration) {
-        self.hit_cost = Some(hit_cost);
+    /// A meter that prices a hit like this, if the price is known.
+    pub fn new(hit_cost: Option<HitCost>) -> Self {
+        Self { hit_cost, ..Self::default() }
+    }
+
+    /// Measures from now on.
+    pub fn begin(&mut self, counts: Snapshot, target_cpu: Duration) {
         let now = Moment { at: Instant::now(), counts, target_cpu, own_cpu: own_usage().0 };
         self.last = Some(now);
         self.slowdown_since = Some(now);

@@ -158,7 +158,7 @@ pub fn loss(counts: &Snapshot, notes: Notes) -> Loss {
         + counts.get(Counter::ReturnsMissed)
         + counts.get(Counter::ThreadsRefused)
         + notes.unknown_stacks;
-    let frees = counts.get(Counter::FreesLost) + notes.reused_addresses;
+    let frees = counts.get(Counter::FreesLost) + counts.get(Counter::ProcessChangesLost) + notes.reused_addresses;
     Loss {
         allocations,
         allocated_bytes: counts.get(Counter::AllocsRefusedBytes) + counts.get(Counter::ReturnsMissedBytes),

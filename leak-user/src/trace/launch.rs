@@ -77,7 +77,7 @@ impl Launched {
             let loader = PathBuf::from(loader);
             let data = fs::read(&loader).with_context(|| format!("{} cannot be read", shown(&loader)))?;
             let loader_elf = ElfFile::parse(&data, &shown(&loader))?;
-            for symbol in loader_elf.symbols(&["_dl_debug_state"])? {
+            for symbol in loader_elf.symbols(&["_dl_debug_state"], |_| true)? {
                 self.pause_at(kernel, &loader, loader_elf.code(&symbol)?.offset)?;
                 has_loader = true;
             }

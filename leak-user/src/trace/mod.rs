@@ -12,13 +12,14 @@ mod reporter;
 mod target;
 
 use std::{
+    collections::BTreeSet,
     future,
     os::fd::AsFd,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use leak_ebpf::{CALIBRATION_SLOT, Counter, MAX_PROCESSES, Record};
+use leak_ebpf::{Counter, MAX_PROCESSES, Record};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
@@ -89,6 +90,7 @@ pub struct Trace {
     traced: Vec<Traced>,
     cost: CostMeter,
     notices: Notices,
+    signals: Signals,
     began: Instant,
 }
 
@@ -101,20 +103,28 @@ enum End {
 
 impl Trace {
     /// Loads the programs and prepares a trace of nothing yet.
+    ///
+    /// Within a tokio runtime. From here on, a signal to end is noted rather than obeyed at once.
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
-        let (kernel, upward) = Kernel::load(plan.ring_bytes, notices)?;
+        let signals = Signals::new()?;
+        let (mut kernel, mut upward) = Kernel::load(plan.ring_bytes, notices)?;
+        let hit_cost = calibrate::measure(&mut kernel, &mut upward);
+        if let Err(error) = &hit_cost {
+            notices.say(&format!("the cost of tracing is not known: {error:#}"));
+        }
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
             plan,
             kernel,
-            upward,
             modules: Modules::default(),
             histories: Vec::new(),
             traced: Vec::new(),
-            cost: CostMeter::default(),
+            cost: CostMeter::new(hit_cost.ok()),
             notices,
+            signals,
             began: Instant::now(),
+            upward,
         })
     }
 
@@ -146,14 +156,9 @@ impl Trace {
     /// Traces until told to stop or nothing is left to trace; every report goes through the renderer.
     pub async fn run(mut self, renderer: Renderer) -> Result<()> {
         self.began = Instant::now();
-        match calibrate::measure(&mut self.kernel) {
-            Ok(hit_cost) => {
-                let counts = self.upward.counts.read()?;
-                let target_cpu = self.target_cpu();
-                self.cost.calibrated(hit_cost, counts, target_cpu);
-            }
-            Err(error) => self.notices.say(&format!("the cost of tracing is not known: {error:#}")),
-        }
+        let counts = self.upward.counts.read()?;
+        let target_cpu = self.target_cpu();
+        self.cost.begin(counts, target_cpu);
         let reporter = Reporter::start(renderer)?;
         let end = self.follow(&reporter).await?;
         self.drain()?;
@@ -171,7 +176,6 @@ impl Trace {
         let ring = self.upward.ring.as_fd().try_clone_to_owned()?;
         // SAFETY: an `OwnedFd` gives the same descriptor as long as it lives, and only the `AsyncFd` holds it.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE)? };
-        let mut signals = Signals::new()?;
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let start = tokio::time::Instant::from_std(self.began);
@@ -182,7 +186,7 @@ impl Trace {
         loop {
             tokio::select! {
                 biased;
-                () = signals.any() => return Ok(End::Asked),
+                () = self.signals.any() => return Ok(End::Asked),
                 () = until(deadline) => return Ok(End::Asked),
                 _ = reports.tick() => {
                     reports_made += 1;
@@ -220,27 +224,26 @@ impl Trace {
         let spilled = self.upward.counts.read()?.get(Counter::FreesSpilled);
         let set_aside = self.upward.ring.take_spilled(spilled)?;
         let (ledger, modules) = (&mut self.ledger, &mut self.modules);
-        let mut replaced = Vec::new();
+        let mut changed = BTreeSet::new();
         self.upward.ring.drain(|record| {
             let slot = record.head().process;
-            if slot == CALIBRATION_SLOT {
-                return;
-            }
-            if let Record::Exec(_) = record {
-                replaced.push(slot);
+            if let Record::Exec(_) | Record::Libraries(_) = record {
+                // Stacks that follow lie in what is mapped now.
+                modules.forget(slot);
+                changed.insert(slot);
             }
             ledger.enter(record, |process, frames| modules.locate(process, frames.iter()));
         });
         for (key, value) in set_aside {
             self.ledger.enter_spilled(key, value);
         }
-        for slot in replaced {
+        for slot in changed {
             self.reattach(slot);
         }
         Ok(())
     }
 
-    /// A process runs another program now: its old probes went with its memory, its allocator may be another.
+    /// A process runs another program or other libraries now: its allocator may be another, or one more.
     fn reattach(&mut self, slot: u16) {
         let Some(traced) = self.traced.get_mut(usize::from(slot)) else { return };
         let means = Means {
@@ -250,7 +253,7 @@ impl Trace {
             notices: self.notices,
         };
         if let Err(error) = traced.reattach(means) {
-            self.notices.say(&format!("process {} runs another program now: {error:#}", traced.target.pid));
+            self.notices.say(&format!("process {} has changed what it runs: {error:#}", traced.target.pid));
         }
     }
 

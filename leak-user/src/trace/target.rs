@@ -37,8 +37,10 @@ pub struct Traced {
     rss: u64,
     /// Held for their drop, which takes them out.
     probes: Probes,
-    /// The files that they are on.
+    /// The files whose allocator they are on.
     probed: BTreeSet<ModuleIndex>,
+    /// The dynamic loaders that tell of new libraries.
+    loaders: BTreeSet<ModuleIndex>,
 }
 
 impl Traced {
@@ -55,13 +57,14 @@ impl Traced {
             rss,
             probes: Probes::default(),
             probed: BTreeSet::new(),
+            loaders: BTreeSet::new(),
         };
         traced.place_probes(means)?;
         traced.look();
         Ok(traced)
     }
 
-    /// Does it again after an exec.
+    /// Does it again after an exec, or when libraries came or went.
     ///
     /// Probes are on files and outlive the exec, so those on a file that is mapped again stay where they are.
     pub fn reattach(&mut self, means: Means<'_>) -> Result<()> {
@@ -89,6 +92,12 @@ impl Traced {
                 }
                 return Err(error);
             }
+        }
+        if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
+            && self.loaders.insert(module)
+            && let Some(file) = &modules.get(module).file
+        {
+            self.probes.attach_loader(kernel, pid, self.slot, file, site)?;
         }
         if self.probes.count() > before {
             notices.detail(&format!("{} probes in process {pid}", self.probes.count()));

@@ -33,7 +33,7 @@ impl Floor {
         let file = mapping.open(pid)?;
         let bytes = fs::read(file.path())?;
         let elf = ElfFile::parse(&bytes, "libc")?;
-        let allocator = Allocator::of(&elf, "libc", "")?.context("the libc defines no malloc")?;
+        let allocator = Allocator::of(&elf, "libc", &[""])?.context("the libc defines no malloc")?;
         for (program, function) in [("floor_leave", "malloc"), ("floor_enter", "malloc"), ("floor_enter", "free")] {
             let function = allocator
                 .functions
