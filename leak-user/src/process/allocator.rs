@@ -114,7 +114,7 @@ impl<'data> Allocator<'data> {
     pub fn of(object: &ElfFile<'data>, path: &str, prefixes: &[&str]) -> Result<Option<Self>> {
         let family = Family::new(prefixes);
         // One pass over the symbols for all names: a big program has a million.
-        let symbols = object.symbols(&family.names(), |name| family.is_prefixed(name))?;
+        let symbols = object.symbols(&family.names(), |name| family.is_unmistakable(name))?;
         let defines = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
         let evident = EVIDENCE.iter().find(|(name, _)| defines(name)).map(|(_, kind)| *kind);
         let has_mallctl = prefixes.iter().any(|prefix| defines(&format!("{prefix}mallctl")));
@@ -181,7 +181,7 @@ struct Group {
 /// All names that are looked for.
 struct Family {
     groups: Vec<Group>,
-    prefixed: HashSet<String>,
+    unmistakable: HashSet<String>,
     others: Vec<String>,
 }
 
@@ -219,12 +219,14 @@ impl Family {
             not_in: &[],
             members: with("", &MAPPING),
         });
-        let prefixed = prefixes.iter().filter(|prefix| !prefix.is_empty());
-        let prefixed = prefixed.flat_map(|prefix| with(prefix, &HEAP).into_iter().chain(with(prefix, &JEMALLOC)));
+        let unmistakable = prefixes
+            .iter()
+            .filter(|prefix| !prefix.is_empty())
+            .flat_map(|prefix| with(prefix, &HEAP).into_iter().chain(with(prefix, &JEMALLOC)));
         let evidence = EVIDENCE.iter().map(|(name, _)| (*name).to_owned());
         Self {
             groups,
-            prefixed: prefixed.map(|(name, _)| name).collect(),
+            unmistakable: unmistakable.map(|(name, _)| name).collect(),
             others: evidence.chain(prefixes.iter().map(|prefix| format!("{prefix}mallctl"))).collect(),
         }
     }
@@ -239,8 +241,8 @@ impl Family {
     }
 
     /// Whether the name is so much an allocator's own that a local symbol will do: linking statically makes them local.
-    fn is_prefixed(&self, name: &str) -> bool {
-        self.prefixed.contains(name)
+    fn is_unmistakable(&self, name: &str) -> bool {
+        self.unmistakable.contains(name)
     }
 }
 
