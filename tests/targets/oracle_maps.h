@@ -211,7 +211,7 @@ static void remap(struct hand *h) {
     h->table->mappings[owner].is_alike = was_one || pages > was_pages;
 }
 
-/* Moves pages over others. */
+/* Moves pages, now and then a file's, over others. */
 static void remap_over(struct hand *h) {
     make_room(h);
     struct range r = some_mapping(h), over = some_part(h, some_area(h));
@@ -220,9 +220,14 @@ static void remap_over(struct hand *h) {
     struct call c = {.old = start_of(r), .old_size = bytes_of(r), .size = length(h, pages_of(over))};
     c.flags = MREMAP_MAYMOVE | MREMAP_FIXED;
     c.target = start_of(over);
+    int is_file = below(h, 4) == 0;
+    if (is_file) {
+        MUST(mmap(c.old, c.old_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0) == c.old);
+        AFTER_CALL();
+    }
     MUST(place->call(&c) == c.target);
     disown(h->table, over);
-    own(over, new_owner(h->table, place, pages_of(over)));
+    own(over, is_file ? 0 : new_owner(h->table, place, pages_of(over)));
     cut(h->table, r);
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Lookup, allocators, has_exited};
 use crate::{
@@ -59,7 +59,13 @@ impl Traced {
             probed: BTreeSet::new(),
             loaders: BTreeSet::new(),
         };
-        traced.place_probes(means)?;
+        match traced.place_probes(means) {
+            // Whatever else went wrong, went wrong because of that.
+            Err(_) if has_exited(&traced.target) => bail!(
+                "process {pid} exited before it could be traced; `leaktrace run -- CMD` traces a program from its start"
+            ),
+            placed => placed?,
+        }
         traced.look();
         Ok(traced)
     }
@@ -76,22 +82,13 @@ impl Traced {
         let Means { kernel, modules, lookup, notices } = means;
         let pid = self.target.pid;
         let before = self.probes.count();
-        let read = modules.read(self.slot, pid);
-        if has_exited(&self.target) {
-            bail!("process {pid} exited before it could be traced; `leaktrace run -- CMD` traces one from its start");
-        }
-        read.map_err(|error| anyhow::anyhow!("the memory map of process {pid} cannot be read: {error}"))?;
+        modules.read(self.slot, pid).with_context(|| format!("the memory map of process {pid} cannot be read"))?;
         for found in allocators::find(modules, self.slot, pid, lookup, notices)? {
             if !self.probed.insert(found.module) {
                 continue;
             }
             notices.detail(&found.describe());
-            if let Err(error) = self.probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
-                if has_exited(&self.target) {
-                    bail!("process {pid} exited while probes were being placed; nothing was traced");
-                }
-                return Err(error);
-            }
+            self.probes.attach(kernel, pid, self.slot, found.file, &found.sites)?;
         }
         if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
             && self.loaders.insert(module)
