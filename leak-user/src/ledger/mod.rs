@@ -8,7 +8,7 @@ mod heap;
 mod mappings;
 mod stacks;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillValue, TakeRecord};
@@ -91,6 +91,18 @@ enum Taken {
     Pieces(Vec<Piece>),
 }
 
+impl Taken {
+    fn stacks(&self) -> Vec<StackIndex> {
+        match self {
+            Self::Block(_, block) => vec![block.stack],
+            Self::Pieces(pieces) => pieces.iter().map(|piece| piece.stack).collect(),
+        }
+    }
+}
+
+/// Stacks that are kept whether or not they are of use.
+const FEW_STACKS: usize = 4096;
+
 impl Ledger {
     /// An empty ledger that writes down allocations of these sizes.
     pub fn new(sizes: Sizes) -> Self {
@@ -138,6 +150,17 @@ impl Ledger {
         for (stack, bytes, count) in books.mappings.drain() {
             self.gone(stack, bytes, count);
         }
+    }
+
+    /// Drops stacks that are of no use any more, if there are many. Gives the ids that the kernel side must forget, or it
+    /// would not send those stacks again.
+    pub fn sweep(&mut self) -> Vec<u64> {
+        if self.stacks.len() < FEW_STACKS {
+            return Vec::new();
+        }
+        let taken: HashSet<StackIndex, RandomState> =
+            self.processes.values().flat_map(|books| books.taken.values()).flat_map(Taken::stacks).collect();
+        self.stacks.sweep(|stack| taken.contains(&stack))
     }
 
     /// Sums over everything.
@@ -252,7 +275,9 @@ impl Ledger {
         self.totals.allocated_count += 1;
         self.totals.outstanding_bytes += bytes;
         self.totals.outstanding_count += 1;
-        self.stacks.get_mut(stack).came(bytes);
+        if let Some(stack) = self.stacks.get_mut(stack) {
+            stack.came(bytes);
+        }
     }
 
     fn gone(&mut self, stack: StackIndex, bytes: u64, count: u64) {
@@ -260,7 +285,9 @@ impl Ledger {
         self.totals.freed_count += count;
         self.totals.outstanding_bytes -= bytes;
         self.totals.outstanding_count -= count;
-        self.stacks.get_mut(stack).gone(bytes, count);
+        if let Some(stack) = self.stacks.get_mut(stack) {
+            stack.gone(bytes, count);
+        }
     }
 
     fn back(&mut self, stack: StackIndex, bytes: u64, count: u64) {
@@ -268,7 +295,9 @@ impl Ledger {
         self.totals.freed_count -= count;
         self.totals.outstanding_bytes += bytes;
         self.totals.outstanding_count += count;
-        self.stacks.get_mut(stack).back(bytes, count);
+        if let Some(stack) = self.stacks.get_mut(stack) {
+            stack.back(bytes, count);
+        }
     }
 
     fn pieces_gone(&mut self, process: u16, pieces: &[Piece]) {

@@ -62,26 +62,48 @@ impl Stack {
 /// All stacks.
 #[derive(Debug, Default)]
 pub struct Stacks {
-    all: Vec<Stack>,
+    all: Vec<Option<Entry>>,
     by_id: HashMap<u64, StackIndex, RandomState>,
+    /// Places whose stack was dropped.
+    free: Vec<StackIndex>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    stack: Stack,
+    /// What `allocated_count` was at the last sweep.
+    swept_at: u64,
+    /// Whether the kernel side was told to forget it.
+    is_condemned: bool,
 }
 
 impl Stacks {
     /// Takes note of a stack; one that is known already stays as it is.
     pub fn intern(&mut self, id: u64, process: u16, frames: impl FnOnce() -> Box<[Location]>) {
-        self.by_id.entry(id).or_insert_with(|| {
-            let index = StackIndex(self.all.len() as u32);
-            self.all.push(Stack {
-                id,
-                process,
-                frames: frames(),
-                outstanding_bytes: 0,
-                outstanding_count: 0,
-                allocated_bytes: 0,
-                allocated_count: 0,
-            });
-            index
-        });
+        if self.by_id.contains_key(&id) {
+            return;
+        }
+        let stack = Stack {
+            id,
+            process,
+            frames: frames(),
+            outstanding_bytes: 0,
+            outstanding_count: 0,
+            allocated_bytes: 0,
+            allocated_count: 0,
+        };
+        let entry = Some(Entry { stack, swept_at: 0, is_condemned: false });
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.all[index.place()] = entry;
+                index
+            }
+            None => {
+                self.all.push(entry);
+                StackIndex((self.all.len() - 1) as u32)
+            }
+        };
+        self.by_id.insert(id, index);
     }
 
     /// The stack with this id.
@@ -89,13 +111,86 @@ impl Stacks {
         self.by_id.get(&id).copied()
     }
 
-    /// The stack at this place. Indices come from this table alone, so it is there.
-    pub fn get_mut(&mut self, index: StackIndex) -> &mut Stack {
-        &mut self.all[index.0 as usize]
+    /// The stack at this place, as long as something refers to it.
+    pub fn get_mut(&mut self, index: StackIndex) -> Option<&mut Stack> {
+        self.all.get_mut(index.place())?.as_mut().map(|entry| &mut entry.stack)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (StackIndex, &Stack)> {
-        self.all.iter().enumerate().map(|(place, stack)| (StackIndex(place as u32), stack))
+        let indexed = self.all.iter().enumerate();
+        indexed.filter_map(|(place, entry)| Some((StackIndex(place as u32), &entry.as_ref()?.stack)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Drops stacks that hold nothing, allocate nothing any more and are not `in_use`: first the kernel side must forget
+    /// them, or it would not send them again. Gives the ids that it must forget now; those go at the next sweep if
+    /// they are idle until then.
+    pub fn sweep(&mut self, in_use: impl Fn(StackIndex) -> bool) -> Vec<u64> {
+        let mut to_forget = Vec::new();
+        for (place, slot) in self.all.iter_mut().enumerate() {
+            let index = StackIndex(place as u32);
+            let Some(entry) = slot else { continue };
+            let stack = &entry.stack;
+            let is_idle = stack.outstanding_count == 0 && stack.allocated_count == entry.swept_at && !in_use(index);
+            if is_idle && entry.is_condemned {
+                self.by_id.remove(&stack.id);
+                self.free.push(index);
+                *slot = None;
+                continue;
+            }
+            if is_idle {
+                to_forget.push(stack.id);
+            }
+            entry.is_condemned = is_idle;
+            entry.swept_at = entry.stack.allocated_count;
+        }
+        to_forget
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stacks(ids: impl IntoIterator<Item = u64>) -> Stacks {
+        let mut stacks = Stacks::default();
+        ids.into_iter().for_each(|id| stacks.intern(id, 0, Box::default));
+        stacks
+    }
+
+    #[test]
+    fn a_stack_that_holds_nothing_goes_once_the_kernel_side_has_forgotten_it() {
+        let mut stacks = stacks([1, 2]);
+        let held = stacks.index(2).unwrap();
+        stacks.get_mut(held).unwrap().came(8);
+        assert_eq!(stacks.sweep(|_| false), [1]);
+        assert_eq!(stacks.len(), 2);
+        assert_eq!(stacks.sweep(|_| false), [0; 0]);
+        assert_eq!(stacks.iter().map(|(_, stack)| stack.id).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_stack_that_allocates_again_stays() {
+        let mut stacks = stacks([1]);
+        let index = stacks.index(1).unwrap();
+        assert_eq!(stacks.sweep(|_| false), [1]);
+        stacks.get_mut(index).unwrap().came(8);
+        stacks.get_mut(index).unwrap().gone(8, 1);
+        assert_eq!(stacks.sweep(|_| false), [0; 0]);
+        assert_eq!(stacks.index(1), Some(index));
+    }
+
+    #[test]
+    fn a_place_is_used_again() {
+        let mut stacks = stacks([1]);
+        stacks.sweep(|_| false);
+        stacks.sweep(|_| false);
+        stacks.intern(3, 0, Box::default);
+        assert_eq!(stacks.index(3), Some(StackIndex(0)));
     }
 }

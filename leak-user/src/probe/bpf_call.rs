@@ -37,6 +37,34 @@ pub fn take_all<T>(map: impl AsFd, make: impl Fn([u64; 2], [u64; 2]) -> T) -> Re
     }
 }
 
+/// `BPF_OBJ_GET_INFO_BY_FD`, and where `recursion_misses` stands in `struct bpf_prog_info`, in words.
+const GET_INFO: libc::c_int = 15;
+const RECURSION_MISSES: usize = 26;
+
+/// The part of `union bpf_attr` that asks for information.
+#[repr(C)]
+struct InfoAttr {
+    fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// How often the kernel did not run this program where it should have. 0 on kernels that do not count it.
+pub fn missed_runs(program: impl AsFd) -> Result<u64> {
+    let mut info = [0_u64; RECURSION_MISSES + 1];
+    let attr = InfoAttr {
+        fd: program.as_fd().as_raw_fd() as u32,
+        info_len: size_of_val(&info) as u32,
+        info: info.as_mut_ptr().expose_provenance() as u64,
+    };
+    // SAFETY: the attribute is as long as said, and the kernel writes at most `info_len` bytes to `info`.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, GET_INFO, &raw const attr, size_of::<InfoAttr>()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error()).context("the kernel does not tell of its BPF programs");
+    }
+    Ok(info[RECURSION_MISSES])
+}
+
 /// Makes the call; `false` when there is no such entry.
 fn call(command: libc::c_int, map: &impl AsFd, key: Option<&[u64; 2]>, out: &mut [u64; 2]) -> io::Result<bool> {
     let attr = ElementAttr {

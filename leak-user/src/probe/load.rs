@@ -9,11 +9,14 @@ use aya::{
 use aya_log::EbpfLogger;
 use leak_ebpf::Counter;
 
-use super::{counts::Counts, ring::Ring};
+use super::{bpf_call, counts::Counts, known::Known, ring::Ring};
 use crate::notice::Notices;
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"));
+
+/// The programs on functions of a target.
+const TRACING: [&str; 4] = ["enter", "leave", "release", "libraries"];
 
 /// The loaded programs. Dropping it takes everything out of the kernel; so does the death of leaktrace.
 pub struct Kernel {
@@ -28,6 +31,8 @@ pub struct Upward {
     pub ring: Ring,
     /// Counters.
     pub counts: Counts,
+    /// What the kernel side believes to have sent.
+    pub known: Known,
 }
 
 impl Upward {
@@ -53,7 +58,7 @@ impl Kernel {
             .map_max_entries("RING", ring_bytes)
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
-        for name in ["enter", "leave", "release", "libraries", "pause"] {
+        for name in TRACING.into_iter().chain(["pause"]) {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
         let exec: &mut RawTracePoint = program(&mut ebpf, "exec")?.try_into()?;
@@ -65,15 +70,25 @@ impl Kernel {
             take_map(&mut ebpf, "WOKEN")?,
         )?;
         let counts = Counts::new(take_map(&mut ebpf, "COUNTS")?)?;
+        let known = Known::new(take_map(&mut ebpf, "KNOWN")?)?;
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
-        Ok((Self { ebpf, log, traced }, Upward { ring, counts }))
+        Ok((Self { ebpf, log, traced }, Upward { ring, counts, known }))
     }
 
     /// Has execs of this process reported under its slot.
     pub fn watch_exec(&mut self, pid: u32, process: u16) -> Result<()> {
         self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
+    }
+
+    /// How often the kernel did not run one of the programs where it should have, as it counts.
+    pub fn missed_runs(&mut self) -> Result<u64> {
+        let mut missed = 0;
+        for name in TRACING {
+            missed += bpf_call::missed_runs(self.uprobe(name)?.fd()?)?;
+        }
+        Ok(missed)
     }
 
     /// Passes on what the programs have logged.

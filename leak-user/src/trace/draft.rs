@@ -64,7 +64,7 @@ impl Draft {
     pub fn new(
         mut report: Report,
         ledger: &Ledger,
-        histories: &[History],
+        histories: &[(u64, History)],
         modules: &Modules,
         pids: &[u32],
         selection: &Selection,
@@ -84,7 +84,8 @@ impl Draft {
             .stacks()
             .filter_map(|(index, stack)| {
                 let held = held.get(&index)?;
-                let points = histories.get(index.place()).map_or(&[][..], History::points);
+                let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
+                let points = history.map_or(&[][..], |(_, history)| history.points());
                 Some((index, stack, summarize(stack, held, points, pids, now)))
             })
             .collect();
@@ -153,7 +154,7 @@ fn list_allocations(
 }
 
 /// What the kernel side and the ledger say was lost.
-pub fn loss(counts: &Snapshot, notes: Notes) -> Loss {
+pub fn loss(counts: &Snapshot, notes: Notes, probes_missed: u64) -> Loss {
     let allocations = counts.get(Counter::AllocsRefused)
         + counts.get(Counter::ReturnsMissed)
         + counts.get(Counter::ThreadsRefused)
@@ -164,8 +165,8 @@ pub fn loss(counts: &Snapshot, notes: Notes) -> Loss {
         allocated_bytes: counts.get(Counter::AllocsRefusedBytes) + counts.get(Counter::ReturnsMissedBytes),
         frees,
         stacks_truncated: counts.get(Counter::StacksTruncated),
-        probes_missed: 0,
-        complete: allocations == 0 && frees == 0,
+        probes_missed,
+        complete: allocations == 0 && frees == 0 && probes_missed == 0,
     }
 }
 

@@ -51,6 +51,10 @@ const POLL: Duration = Duration::from_millis(20);
 /// Each stack's history gains a point this often.
 const HISTORY_TICK: Duration = Duration::from_secs(1);
 
+/// Stacks that hold nothing are dropped this often. Long beside the time that a record takes from the programs to the
+/// ledger: one that is under way still finds its stack.
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// What to trace, and what of it to show.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -86,7 +90,8 @@ pub struct Trace {
     upward: Upward,
     modules: Modules,
     ledger: Ledger,
-    histories: Vec<History>,
+    /// By place of the stack, with its id: a place may go to another stack.
+    histories: Vec<(u64, History)>,
     traced: Vec<Traced>,
     cost: CostMeter,
     notices: Notices,
@@ -180,6 +185,7 @@ impl Trace {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let start = tokio::time::Instant::from_std(self.began);
         let mut history = interval_at(start + HISTORY_TICK, HISTORY_TICK);
+        let mut sweep = interval_at(start + SWEEP, SWEEP);
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
         let mut reports_made = 0;
@@ -200,6 +206,10 @@ impl Trace {
                     }
                 }
                 _ = history.tick() => self.tick_histories(),
+                _ = sweep.tick() => {
+                    let idle = self.ledger.sweep();
+                    self.upward.known.forget(&idle)?;
+                }
                 ready = ring.readable() => {
                     ready?.clear_ready();
                     self.drain()?;
@@ -270,9 +280,12 @@ impl Trace {
         let seconds = self.began.elapsed().as_secs_f64();
         for (index, stack) in self.ledger.stacks() {
             if self.histories.len() <= index.place() {
-                self.histories.push(History::default());
+                self.histories.resize_with(index.place() + 1, Default::default);
             }
-            if let Some(history) = self.histories.get_mut(index.place()) {
+            if let Some((id, history)) = self.histories.get_mut(index.place()) {
+                if *id != stack.id {
+                    (*id, *history) = (stack.id, History::default());
+                }
                 history.tick(Point { seconds, bytes: stack.outstanding_bytes as f64 });
             }
         }
@@ -290,7 +303,7 @@ impl Trace {
             last,
             self.traced.iter().map(Traced::report).collect(),
             self.ledger.totals(),
-            draft::loss(&counts, self.ledger.notes()),
+            draft::loss(&counts, self.ledger.notes(), self.kernel.missed_runs()?),
             cost,
         );
         let pids: Vec<u32> = self.traced.iter().map(|traced| traced.target.pid).collect();
