@@ -129,6 +129,10 @@ pub enum Kind {
     Exec = 6,
     /// A [`ProcessRecord`]: the process has loaded or unloaded libraries.
     Libraries = 7,
+    /// A [`ProcessRecord`]: the process has made another one, which has a copy of its memory.
+    Fork = 8,
+    /// A [`ProcessRecord`]: the process has made another one, which uses its very memory until it execs (vfork).
+    Vfork = 9,
 }
 
 /// What every record begins with.

@@ -38,7 +38,25 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
         thread.forget();
     }
     info!(&ctx, "process {} has replaced its program", pid);
+    change(process);
     tell(Kind::Exec, Cookie { signature: 0, process, stepped: false });
+    0
+}
+
+/// A traced process has made another one. Only attached when children are followed.
+#[raw_tracepoint(tracepoint = "task_newtask")]
+pub fn fork(ctx: RawTracePointContext) -> i32 {
+    const CLONE_VM: u64 = 0x100;
+    const CLONE_THREAD: u64 = 0x1_0000;
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: the value is copied out at once.
+    let process = unsafe { TRACED.get(pid) }.copied();
+    let Some(process) = process else { return 0 };
+    let flags: u64 = ctx.arg(1);
+    if flags & CLONE_THREAD == 0 {
+        let kind = if flags & CLONE_VM == 0 { Kind::Fork } else { Kind::Vfork };
+        tell(kind, Cookie { signature: 0, process, stepped: false });
+    }
     0
 }
 
@@ -47,16 +65,23 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
 pub fn libraries(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a probe program is valid while it runs.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    tell(Kind::Libraries, Cookie::unpack(cookie));
+    let cookie = Cookie::unpack(cookie);
+    change(cookie.process);
+    tell(Kind::Libraries, cookie);
     0
+}
+
+/// From now on, addresses of this process mean other things.
+#[inline(always)]
+fn change(process: u16) {
+    if let Some(generation) = GENERATIONS.get_ptr_mut(u32::from(process)) {
+        // SAFETY: the pointer is into the array; a loader holds its lock here and an exec has one thread.
+        unsafe { *generation += 1 };
+    }
 }
 
 #[inline(always)]
 fn tell(kind: Kind, cookie: Cookie) {
-    if let Some(generation) = GENERATIONS.get_ptr_mut(u32::from(cookie.process)) {
-        // SAFETY: the pointer is into the array; a loader holds its lock here and an exec has one thread.
-        unsafe { *generation += 1 };
-    }
     if emit::process(ProcessRecord { head: emit::head(kind, cookie) }).is_none() {
         emit::count(Counter::ProcessChangesLost, 1);
     }

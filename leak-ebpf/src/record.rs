@@ -28,6 +28,10 @@ pub enum Record<'a> {
     Exec(ProcessRecord),
     /// See [`Kind::Libraries`].
     Libraries(ProcessRecord),
+    /// See [`Kind::Fork`].
+    Fork(ProcessRecord),
+    /// See [`Kind::Vfork`].
+    Vfork(ProcessRecord),
 }
 
 /// Return addresses, still in the ring's own bytes.
@@ -50,7 +54,7 @@ impl<'a> Record<'a> {
             Self::Free(record) => record.head,
             Self::Take(record) => record.head,
             Self::Restore(record) => record.head,
-            Self::Exec(record) | Self::Libraries(record) => record.head,
+            Self::Exec(record) | Self::Libraries(record) | Self::Fork(record) | Self::Vfork(record) => record.head,
         }
     }
 
@@ -78,6 +82,8 @@ impl<'a> Record<'a> {
             kind if kind == Kind::Take as u8 => Self::Take(TakeRecord { head, addr: word(2)?, len: word(3)? }),
             kind if kind == Kind::Restore as u8 => Self::Restore(RestoreRecord { head }),
             kind if kind == Kind::Exec as u8 => Self::Exec(ProcessRecord { head }),
+            kind if kind == Kind::Fork as u8 => Self::Fork(ProcessRecord { head }),
+            kind if kind == Kind::Vfork as u8 => Self::Vfork(ProcessRecord { head }),
             kind if kind == Kind::Libraries as u8 => Self::Libraries(ProcessRecord { head }),
             _ => return None,
         })

@@ -9,6 +9,7 @@ mod harness;
 mod bad_input;
 mod demo;
 mod harm;
+mod oracle;
 mod overload;
 mod redis;
 mod report;

@@ -3,8 +3,11 @@
 //! Every C and C++ file there is a program, and every Rust file with a `main`; the other files are their headers and
 //! modules. A program has its source's name; where sources differ only in their extension, `leak.c` makes `leak-c`.
 //! It is compiled again when any input or the command is not what it was. All have frame pointers and debug
-//! information: a program without, or in another language, needs an arm in [`Language::command`].
+//! information: a program without, or in another language, needs an arm in [`Language`].
+//!
+//! `oracle.c` makes a program for each C library and allocator of [`ORACLES`], such as `oracle-musl`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +15,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, paths, run};
+use crate::{cargo, paths, run, tools};
 
 /// Flags for C and C++: optimized, and with stacks that can be told exactly.
 const C_FLAGS: [&str; 6] =
@@ -20,6 +23,31 @@ const C_FLAGS: [&str; 6] =
 
 /// Flags for Rust.
 const RUST_FLAGS: [&str; 6] = ["--edition", "2024", "-O", "-g", "-C", "force-frame-pointers=yes"];
+
+/// The source that [`ORACLES`] is about.
+const ORACLE: &str = "oracle";
+
+/// The C libraries and allocators that the oracle is compiled against.
+const ORACLES: [Variant; 10] = [
+    Variant { name: "glibc", compiler: "cc", arguments: &[] },
+    Variant { name: "glibc-static", compiler: "cc", arguments: &["-static"] },
+    Variant { name: "musl", compiler: "musl-gcc", arguments: &[] },
+    Variant { name: "musl-static", compiler: "musl-gcc", arguments: &["-static"] },
+    Variant { name: "jemalloc", compiler: "cc", arguments: &["-DORACLE_NO_PVALLOC", "-ljemalloc"] },
+    Variant { name: "jemalloc-static", compiler: "cc", arguments: &["-DORACLE_NO_PVALLOC", "-l:libjemalloc.a", "-lm"] },
+    Variant { name: "jemalloc-prefixed", compiler: "cc", arguments: &["-DORACLE_PREFIX", PREFIXED_JEMALLOC, "-lm"] },
+    // The C library has all their functions too: the linker would not see what they are for.
+    Variant { name: "tcmalloc", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-ltcmalloc"] },
+    Variant { name: "tcmalloc-minimal", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-ltcmalloc_minimal"] },
+    Variant { name: "mimalloc", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-lmimalloc"] },
+];
+
+/// jemalloc under other names, seen from the repository's root.
+const PREFIXED_JEMALLOC: &str = "target/targets/libje_malloc.a";
+
+/// The functions that get the prefix `je_` there: those that the C library has too.
+const PREFIXED: [&str; 8] =
+    ["malloc", "calloc", "realloc", "free", "memalign", "posix_memalign", "aligned_alloc", "valloc"];
 
 /// Compiles all of them that are out of date.
 pub fn compile_all() -> Result<()> {
@@ -52,6 +80,17 @@ struct Target {
     name: String,
     source: PathBuf,
     language: Language,
+    variant: Option<&'static Variant>,
+}
+
+/// One of several ways to compile a C source.
+#[derive(Debug, PartialEq)]
+struct Variant {
+    /// What the program's name has after the source's.
+    name: &'static str,
+    compiler: &'static str,
+    /// What the compiler is told behind the source.
+    arguments: &'static [&'static str],
 }
 
 /// A language of targets.
@@ -77,14 +116,13 @@ impl Directory {
             }
         }
         sources.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(Self { targets: name(sources), shared })
+        Ok(Self { targets: name(sources).into_iter().flat_map(Target::variants).collect(), shared })
     }
 
     /// Compiles the target if it is out of date.
     fn compile(&self, target: &Target) -> Result<()> {
         let program = target.program();
-        let mut command = target.language.command();
-        command.arg("-o").arg(&program).arg(&target.source).current_dir(paths::root());
+        let mut command = target.command();
         let words = run::words(&command);
         let record = program.with_file_name(format!(".{}.command", target.name));
         let newest = self.shared.max(modified(&target.source));
@@ -93,6 +131,9 @@ impl Directory {
         }
         let directory = paths::targets();
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", paths::short(&directory)))?;
+        if target.variant.is_some_and(|variant| variant.arguments.contains(&PREFIXED_JEMALLOC)) {
+            make_prefixed_jemalloc()?;
+        }
         run::run(&mut command).with_context(|| format!("{} does not compile", paths::short(&target.source)))?;
         fs::write(&record, words).with_context(|| format!("cannot write {}", paths::short(&record)))
     }
@@ -102,6 +143,29 @@ impl Target {
     /// Where the program goes.
     fn program(&self) -> PathBuf {
         paths::targets().join(&self.name)
+    }
+
+    /// The compiler with all that it is told.
+    fn command(&self) -> Command {
+        let mut command = match self.variant {
+            Some(variant) => Command::new(variant.compiler),
+            None => Command::new(self.language.compiler()),
+        };
+        command.args(self.language.flags()).arg("-o").arg(self.program()).arg(&self.source).current_dir(paths::root());
+        command.args(self.variant.map_or(&[][..], |variant| variant.arguments));
+        command
+    }
+
+    /// The programs that its source makes: itself but for the oracle.
+    fn variants(self) -> Vec<Self> {
+        if self.name != ORACLE {
+            return vec![self];
+        }
+        let of = |variant: &'static Variant| {
+            let (name, source) = (format!("{ORACLE}-{}", variant.name), self.source.clone());
+            Self { name, source, language: self.language, variant: Some(variant) }
+        };
+        ORACLES.iter().map(of).collect()
     }
 }
 
@@ -119,20 +183,31 @@ impl Language {
         })
     }
 
-    /// The compiler with its flags.
-    fn command(self) -> Command {
-        let mut command = match self {
-            Self::C => Command::new("cc"),
-            Self::Cpp => Command::new("c++"),
-            Self::Rust => Command::new(cargo::rustc()),
-        };
+    fn compiler(self) -> OsString {
         match self {
-            Self::C => command.args(C_FLAGS),
-            Self::Cpp => command.arg("-std=c++17").args(C_FLAGS),
-            Self::Rust => command.args(RUST_FLAGS),
-        };
-        command
+            Self::C => "cc".into(),
+            Self::Cpp => "c++".into(),
+            Self::Rust => cargo::rustc(),
+        }
     }
+
+    fn flags(self) -> Vec<&'static str> {
+        match self {
+            Self::C => C_FLAGS.into(),
+            Self::Cpp => [&["-std=c++17"], &C_FLAGS[..]].concat(),
+            Self::Rust => RUST_FLAGS.into(),
+        }
+    }
+}
+
+/// Makes [`PREFIXED_JEMALLOC`] from the system's, as programs have it that use it beside the C library's allocator.
+fn make_prefixed_jemalloc() -> Result<()> {
+    let original = tools::library("libjemalloc.a").context("there is no libjemalloc.a: see `cargo xtask test`")?;
+    let mut command = Command::new("objcopy");
+    for function in PREFIXED {
+        command.arg("--redefine-sym").arg(format!("{function}=je_{function}"));
+    }
+    run::run(command.arg(original).arg(PREFIXED_JEMALLOC).current_dir(paths::root()))
 }
 
 /// Gives the sources their programs' names.
@@ -143,7 +218,7 @@ fn name(sources: Vec<(PathBuf, Language)>) -> Vec<Target> {
         let stem = stem(&source);
         let is_alone = stems.iter().filter(|other| **other == stem).count() == 1;
         let name = if is_alone { stem } else { format!("{stem}-{}", extension(&source)) };
-        Target { name, source, language }
+        Target { name, source, language, variant: None }
     });
     named.collect()
 }
@@ -169,6 +244,15 @@ mod tests {
         let targets = name(sources.map(|(source, language)| (source.into(), language)).to_vec());
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(names, ["demo", "leak-c", "leak-cc", "leak-rs"]);
+    }
+
+    #[test]
+    fn the_oracle_makes_a_program_for_each_allocator() {
+        let sources = [("demo.c", Language::C), ("oracle.c", Language::C)];
+        let targets = name(sources.map(|(source, language)| (source.into(), language)).to_vec());
+        let names: Vec<String> = targets.into_iter().flat_map(Target::variants).map(|target| target.name).collect();
+        assert_eq!(names.len(), 1 + ORACLES.len());
+        assert_eq!(names[..2], ["demo", "oracle-glibc"]);
     }
 
     #[test]

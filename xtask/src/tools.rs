@@ -1,4 +1,4 @@
-//! The tools that tests drive: compilers and Redis.
+//! The tools that tests drive: compilers, allocators and Redis.
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
@@ -11,16 +11,24 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::packages::{self, Family};
-use crate::paths;
+use crate::{paths, run};
 
-/// The tools, each with the Debian packages that have it.
-const TOOLS: [(&str, &[&str]); 4] = [
+/// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
+const TOOLS: [(&str, &[&str]); 11] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
+    ("objcopy", &["binutils"]),
+    ("musl-gcc", &["musl-tools"]),
+    ("libjemalloc.so", &["libjemalloc-dev"]),
+    ("libjemalloc.a", &["libjemalloc-dev"]),
+    ("libtcmalloc.so", &["libgoogle-perftools-dev"]),
+    ("libtcmalloc_minimal.so", &["libgoogle-perftools-dev"]),
+    ("libmimalloc.so", &["libmimalloc-dev"]),
     ("redis-server", &["redis-tools"]),
     ("redis-benchmark", &["redis-tools"]),
 ];
@@ -55,13 +63,23 @@ pub fn search_path() -> Result<OsString> {
     env::join_paths(directories).context("the repository's path has a colon in it, which PATH cannot hold")
 }
 
-/// The tools that are on no search path.
+/// The tools that are nowhere to be found.
 fn missing() -> Vec<(&'static str, &'static [&'static str])> {
     TOOLS.into_iter().filter(|(tool, _)| find(tool).is_none()).collect()
 }
 
-/// Where a tool lies, on the person's search path or among our targets.
+/// Where the C compiler finds a library.
+pub fn library(name: &str) -> Option<PathBuf> {
+    // It answers with the bare name where it finds none.
+    let path = run::output(Command::new("cc").arg(format!("-print-file-name={name}"))).ok()?;
+    path.contains('/').then(|| path.into())
+}
+
+/// Where a tool lies: on the person's search path, among our targets, or where libraries are.
 fn find(tool: &str) -> Option<PathBuf> {
+    if tool.starts_with("lib") {
+        return library(tool);
+    }
     let path = search_path().ok()?;
     env::split_paths(&path).map(|directory| directory.join(tool)).find(|path| path.is_file())
 }

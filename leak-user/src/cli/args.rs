@@ -109,6 +109,9 @@ pub struct TraceArgs {
     /// Prefix of the allocator's functions, as in `je_malloc`
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     symbols_prefix: String,
+    /// Trace processes that the traced ones make, too, from shortly after they are made
+    #[arg(long)]
+    follow_fork: bool,
     /// Mean bytes between samples; exact follows every allocation
     #[arg(short, long, value_name = "BYTES", default_value = "exact", value_parser = sample)]
     sample: u64,
@@ -146,6 +149,7 @@ impl TraceArgs {
             ring_bytes: self.ring_size,
             sizes,
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
+            follow_fork: self.follow_fork,
             selection: Selection {
                 top: self.top,
                 sort: self.sort,

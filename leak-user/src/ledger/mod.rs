@@ -126,7 +126,7 @@ impl Ledger {
             Record::Take(take) => self.take(take),
             Record::Restore(restore) => self.restore(restore.head.process, restore.head.tid),
             Record::Exec(exec) => self.forget_process(exec.head.process),
-            Record::Libraries(_) => {}
+            Record::Libraries(_) | Record::Fork(_) | Record::Vfork(_) => {}
         }
     }
 
@@ -139,6 +139,40 @@ impl Ledger {
         } else if let Some(block) = self.books(process).heap.remove_older(key.addr, value.time) {
             self.gone(block.stack, block.size, 1);
         }
+    }
+
+    /// Gives a process that was just made a copy of what its parent holds.
+    pub fn fork(&mut self, parent: u16, child: u16) {
+        let Some(books) = self.processes.get(&parent) else { return };
+        let blocks: Vec<(u64, Block)> = books.heap.iter().collect();
+        let pieces: Vec<Piece> = books.mappings.iter().map(|(_, piece)| *piece).collect();
+        let mut copies = HashMap::new();
+        for (addr, block) in blocks {
+            let Some(stack) = self.copied_stack(block.stack, child, &mut copies) else { continue };
+            self.books(child).heap.insert(addr, Block { stack, ..block });
+            self.came(stack, block.size);
+        }
+        for piece in pieces {
+            let Some(stack) = self.copied_stack(piece.stack, child, &mut copies) else { continue };
+            let len = piece.end - piece.start;
+            self.books(child).mappings.insert(piece.start, len, piece.time, stack);
+            self.came(stack, len);
+        }
+    }
+
+    /// The stack as one of the child's.
+    fn copied_stack(
+        &mut self,
+        stack: StackIndex,
+        child: u16,
+        copies: &mut HashMap<StackIndex, StackIndex>,
+    ) -> Option<StackIndex> {
+        if let Some(copy) = copies.get(&stack) {
+            return Some(*copy);
+        }
+        let copy = self.stacks.copy(stack, child)?;
+        copies.insert(stack, copy);
+        Some(copy)
     }
 
     /// Drops all that a process holds, as freed: it has exited its program.

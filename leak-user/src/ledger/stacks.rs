@@ -106,6 +106,15 @@ impl Stacks {
         self.by_id.insert(id, index);
     }
 
+    /// The same stack in another process. Its id is none that the kernel side gives.
+    pub fn copy(&mut self, index: StackIndex, process: u16) -> Option<StackIndex> {
+        let original = &self.all.get(index.place())?.as_ref()?.stack;
+        let id = original.id ^ (u64::from(process) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let frames = original.frames.clone();
+        self.intern(id, process, || frames);
+        self.index(id)
+    }
+
     /// The stack with this id.
     pub fn index(&self, id: u64) -> Option<StackIndex> {
         self.by_id.get(&id).copied()

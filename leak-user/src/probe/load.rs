@@ -82,6 +82,14 @@ impl Kernel {
         self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
     }
 
+    /// Has processes reported that traced ones make.
+    pub fn watch_forks(&mut self) -> Result<()> {
+        let fork: &mut RawTracePoint = program(&mut self.ebpf, "fork")?.try_into()?;
+        fork.load().with_context(|| refused("fork"))?;
+        fork.attach("task_newtask").context("the tracepoint task_newtask cannot be attached")?;
+        Ok(())
+    }
+
     /// How often the kernel did not run one of the programs where it should have, as it counts.
     pub fn missed_runs(&mut self) -> Result<u64> {
         let mut missed = 0;

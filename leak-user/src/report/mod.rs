@@ -111,7 +111,8 @@ pub struct Loss {
     pub frees: u64,
     /// Stacks cut at the greatest depth.
     pub stacks_truncated: u64,
-    /// Probe hits that the kernel says it did not run.
+    /// Gaps in what the probes saw: runs that the kernel says it left out, and children that were attached to only
+    /// after they had begun to run.
     pub probes_missed: u64,
     /// Whether nothing at all was lost, so that every figure is exact.
     pub complete: bool,

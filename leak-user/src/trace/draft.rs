@@ -7,11 +7,12 @@ use foldhash::fast::RandomState;
 use leak_ebpf::Counter;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::fleet::Fleet;
 use crate::{
     growth::{self, History},
     ledger::{Ledger, Notes, Stack, StackIndex},
     probe::counts::Snapshot,
-    process::modules::{Location, Module, Modules},
+    process::modules::{Location, Module},
     report::{self, Allocation, Loss, Report},
 };
 
@@ -65,8 +66,7 @@ impl Draft {
         mut report: Report,
         ledger: &Ledger,
         histories: &[(u64, History)],
-        modules: &Modules,
-        pids: &[u32],
+        fleet: &Fleet,
         selection: &Selection,
     ) -> Self {
         let now = monotonic_now();
@@ -86,7 +86,7 @@ impl Draft {
                 let held = held.get(&index)?;
                 let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
                 let points = history.map_or(&[][..], |(_, history)| history.points());
-                Some((index, stack, summarize(stack, held, points, pids, now)))
+                Some((index, stack, summarize(stack, held, points, fleet.pid(stack.process), now)))
             })
             .collect();
         shown.sort_by(|(_, _, a), (_, _, b)| order(selection.sort, a, b));
@@ -96,15 +96,15 @@ impl Draft {
         }
         let (stacks, calls) = shown.into_iter().map(|(_, stack, entry)| (entry, stack.frames.clone())).unzip();
         report.stacks = stacks;
-        Self { report, calls, modules: modules.all().to_vec() }
+        Self { report, calls, modules: fleet.modules.all().to_vec() }
     }
 }
 
-fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pids: &[u32], now: u64) -> report::Stack {
+fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u32>, now: u64) -> report::Stack {
     let judged = growth::judge(points, stack.allocated_count, stack.freed_count());
     report::Stack {
         id: format!("{:016x}", stack.id),
-        pid: pids.get(usize::from(stack.process)).copied().unwrap_or(0),
+        pid: pid.unwrap_or(0),
         outstanding_bytes: held.bytes,
         outstanding_count: held.count,
         allocated_bytes: stack.allocated_bytes,

@@ -5,8 +5,10 @@
 //! slow symbol table does not let the ring run full.
 
 mod allocators;
+mod children;
 mod cost;
 mod draft;
+mod fleet;
 mod launch;
 mod reporter;
 mod target;
@@ -18,8 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
-use leak_ebpf::{Counter, MAX_PROCESSES, Record};
+use anyhow::Result;
+use leak_ebpf::{Counter, Record};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
@@ -38,12 +40,11 @@ use crate::{
         load::{Kernel, Upward},
         privilege,
     },
-    process::modules::Modules,
     report::{Renderer, Report},
 };
 use cost::CostMeter;
+use fleet::{Fleet, Fork};
 use reporter::Reporter;
-use target::{Means, Traced};
 
 /// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
 const POLL: Duration = Duration::from_millis(20);
@@ -70,6 +71,8 @@ pub struct Plan {
     pub sizes: Sizes,
     /// Where to look for the allocator.
     pub lookup: Lookup,
+    /// Whether processes that a traced one makes are traced too.
+    pub follow_fork: bool,
     /// Which stacks a report shows.
     pub selection: Selection,
 }
@@ -86,13 +89,11 @@ pub struct Lookup {
 /// A trace in progress.
 pub struct Trace {
     plan: Plan,
-    kernel: Kernel,
+    fleet: Fleet,
     upward: Upward,
-    modules: Modules,
     ledger: Ledger,
     /// By place of the stack, with its id: a place may go to another stack.
     histories: Vec<(u64, History)>,
-    traced: Vec<Traced>,
     cost: CostMeter,
     notices: Notices,
     signals: Signals,
@@ -118,13 +119,14 @@ impl Trace {
         if let Err(error) = &hit_cost {
             notices.say(&format!("the cost of tracing is not known: {error:#}"));
         }
+        if plan.follow_fork {
+            kernel.watch_forks()?;
+        }
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
+            fleet: Fleet::new(kernel, plan.lookup.clone(), notices),
             plan,
-            kernel,
-            modules: Modules::default(),
             histories: Vec::new(),
-            traced: Vec::new(),
             cost: CostMeter::new(hit_cost.ok()),
             notices,
             signals,
@@ -135,25 +137,12 @@ impl Trace {
 
     /// Attaches to a running process.
     pub fn attach(&mut self, pid: u32) -> Result<()> {
-        let slot = u16::try_from(self.traced.len()).ok().filter(|slot| u32::from(*slot) < MAX_PROCESSES);
-        let slot = slot.with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced at once"))?;
-        if self.traced.iter().any(|traced| traced.target.pid == pid) {
-            bail!("process {pid} was given twice; give each PID once");
-        }
-        let means = Means {
-            kernel: &mut self.kernel,
-            modules: &mut self.modules,
-            lookup: &self.plan.lookup,
-            notices: self.notices,
-        };
-        let traced = Traced::attach(pid, slot, means)?;
-        self.traced.push(traced);
-        Ok(())
+        self.fleet.attach(pid)
     }
 
     /// Takes over a process that waits, its libraries mapped, before its first allocation; and lets it go on.
     pub fn launch(&mut self, launched: &mut Launched) -> Result<()> {
-        launched.run_to_first_allocation(&mut self.kernel)?;
+        launched.run_to_first_allocation(&mut self.fleet.kernel)?;
         self.attach(launched.pid())?;
         launched.resume()
     }
@@ -162,7 +151,7 @@ impl Trace {
     pub async fn run(mut self, renderer: Renderer) -> Result<()> {
         self.began = Instant::now();
         let counts = self.upward.counts.read()?;
-        let target_cpu = self.target_cpu();
+        let target_cpu = self.fleet.cpu();
         self.cost.begin(counts, target_cpu);
         let reporter = Reporter::start(renderer)?;
         let end = self.follow(&reporter).await?;
@@ -173,7 +162,7 @@ impl Trace {
         }
         self.notices.detail(&draft::loss_in_detail(&self.upward.counts.read()?, self.ledger.notes()));
         // The probes come out while the last report is written.
-        self.traced.clear();
+        self.fleet.detach();
         reporter.finish()
     }
 
@@ -217,8 +206,10 @@ impl Trace {
                 }
                 _ = poll.tick() => {
                     self.drain()?;
-                    self.kernel.flush_log();
-                    if !self.any_alive() {
+                    self.fleet.kernel.flush_log();
+                    self.fleet.follow_execs(&mut self.ledger);
+                    self.fleet.release_exited_children(&mut self.ledger);
+                    if !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
                     }
                     if reporter.is_closed() {
@@ -233,47 +224,36 @@ impl Trace {
     fn drain(&mut self) -> Result<()> {
         let spilled = self.upward.counts.read()?.get(Counter::FreesSpilled);
         let set_aside = self.upward.ring.take_spilled(spilled)?;
-        let (ledger, modules) = (&mut self.ledger, &mut self.modules);
+        let (ledger, fleet) = (&mut self.ledger, &mut self.fleet);
         let mut changed = BTreeSet::new();
+        let mut forks = Vec::new();
         self.upward.ring.drain(|record| {
             let slot = record.head().process;
-            if let Record::Exec(_) | Record::Libraries(_) = record {
-                // Stacks that follow lie in what is mapped now.
-                modules.forget(slot);
-                changed.insert(slot);
+            match record {
+                Record::Exec(_) | Record::Libraries(_) => {
+                    // Stacks that follow lie in what is mapped now.
+                    fleet.modules.forget(slot);
+                    changed.insert(slot);
+                }
+                Record::Fork(_) => {
+                    // The books are those of this moment, whenever the child is found.
+                    let child = fleet.take_slot();
+                    if let Some(child) = child {
+                        ledger.fork(slot, child);
+                    }
+                    forks.push(Fork { parent: slot, child });
+                }
+                Record::Vfork(_) => forks.push(Fork { parent: slot, child: None }),
+                _ => {}
             }
-            ledger.enter(record, |process, frames| modules.locate(process, frames.iter()));
+            ledger.enter(record, |process, frames| fleet.modules.locate(process, frames.iter()));
         });
         for (key, value) in set_aside {
             self.ledger.enter_spilled(key, value);
         }
-        for slot in changed {
-            self.reattach(slot);
-        }
+        self.fleet.follow_changes(changed);
+        self.fleet.follow_forks(&forks, &mut self.ledger);
         Ok(())
-    }
-
-    /// A process runs another program or other libraries now: its allocator may be another, or one more.
-    fn reattach(&mut self, slot: u16) {
-        let Some(traced) = self.traced.get_mut(usize::from(slot)) else { return };
-        let means = Means {
-            kernel: &mut self.kernel,
-            modules: &mut self.modules,
-            lookup: &self.plan.lookup,
-            notices: self.notices,
-        };
-        if let Err(error) = traced.reattach(means) {
-            self.notices.say(&format!("process {} has changed what it runs: {error:#}", traced.target.pid));
-        }
-    }
-
-    fn any_alive(&mut self) -> bool {
-        self.traced.iter_mut().any(Traced::is_alive)
-    }
-
-    /// Processor time of all targets so far.
-    fn target_cpu(&mut self) -> Duration {
-        self.traced.iter_mut().map(Traced::look).sum()
     }
 
     fn tick_histories(&mut self) {
@@ -296,18 +276,17 @@ impl Trace {
 impl Trace {
     fn draft(&mut self, last: bool) -> Result<draft::Draft> {
         let counts = self.upward.counts.read()?;
-        let target_cpu = self.target_cpu();
+        let target_cpu = self.fleet.cpu();
         let cost = self.cost.measure(&counts, target_cpu);
         let report = Report::without_stacks(
             self.began.elapsed(),
             last,
-            self.traced.iter().map(Traced::report).collect(),
+            self.fleet.report(),
             self.ledger.totals(),
-            draft::loss(&counts, self.ledger.notes(), self.kernel.missed_runs()?),
+            draft::loss(&counts, self.ledger.notes(), self.fleet.missed()?),
             cost,
         );
-        let pids: Vec<u32> = self.traced.iter().map(|traced| traced.target.pid).collect();
-        Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.modules, &pids, &self.plan.selection))
+        Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection))
     }
 }
 

@@ -31,9 +31,12 @@ pub struct Means<'a> {
 pub struct Traced {
     /// Who it is.
     pub target: Target,
+    /// Which process the programs' records call it.
+    pub slot: u16,
+    /// Whether it came along because a traced process made it.
+    pub is_child: bool,
     alive: bool,
     cpu: Duration,
-    slot: u16,
     rss: u64,
     /// Held for their drop, which takes them out.
     probes: Probes,
@@ -54,6 +57,7 @@ impl Traced {
             alive: true,
             cpu: Duration::ZERO,
             slot,
+            is_child: false,
             rss,
             probes: Probes::default(),
             probed: BTreeSet::new(),

@@ -77,7 +77,7 @@ fn losses(loss: &Loss) -> (String, Ink) {
     };
     tell(loss.allocations, "allocation", &format!(" ({}) that no figure counts", bytes(loss.allocated_bytes)));
     tell(loss.frees, "free", ", so blocks counted as outstanding may be long gone");
-    tell(loss.probes_missed, "probe hit", " that the kernel skipped, so blocks may be missing or long gone");
+    tell(loss.probes_missed, "gap", " in what the probes saw, so blocks may be missing or long gone");
     if loss.stacks_truncated > 0 {
         let cut = plural(loss.stacks_truncated, "stack");
         parts.push(format!("the outermost callers of {cut}, cut at the greatest depth"));
