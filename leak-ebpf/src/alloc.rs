@@ -33,6 +33,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     count_hit(Counter::EntryHits, cookie);
     let signature = Signature::from_u8(cookie.signature)?;
     let request = arguments::read(signature, regs)?;
+    let cookie = Cookie { signature: request.signature as u8, ..cookie };
     let Some(thread) = Thread::current_or_new() else {
         emit::count(Counter::ThreadsRefused, 1);
         return None;
@@ -55,8 +56,16 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         thread.stack.id = 0;
     }
     let take_sent = thread.call.take_sent;
-    thread.call =
-        Call { sp: regs.rsp, ret, cookie: raw, size: request.size, out: request.out, old: request.old, take_sent };
+    thread.call = Call {
+        sp: regs.rsp,
+        ret,
+        cookie: cookie.pack(),
+        size: request.size,
+        out: request.out,
+        old: request.old,
+        take_sent,
+        counts: u64::from(request.counts),
+    };
     Some(())
 }
 

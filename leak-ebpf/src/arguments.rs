@@ -9,6 +9,10 @@ use crate::call::Call;
 
 /// `MAP_ANONYMOUS` of mmap's flags.
 const MAP_ANONYMOUS: u64 = 0x20;
+/// `MAP_FIXED`: the mapping takes the place of whatever is there.
+const MAP_FIXED: u64 = 0x10;
+/// `MREMAP_DONTUNMAP`: what is moved leaves its old pages mapped, and empty.
+const MREMAP_DONTUNMAP: u64 = 4;
 const PAGE: u64 = 4096;
 
 /// What a call asks for.
@@ -21,13 +25,17 @@ pub struct Request {
     pub old_len: u64,
     /// Where the call will store its result, for [`Signature::OutPointer`].
     pub out: u64,
+    /// What the call amounts to: mostly the function's signature.
+    pub signature: Signature,
+    /// Whether what the call gives out counts; a file mapping does not, though it may replace what does.
+    pub counts: bool,
 }
 
 /// What the call asks for, or `None` when it is of no interest (a file mapping).
 #[inline(always)]
 pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
     let (a0, a1, a2, a3) = (regs.rdi, regs.rsi, regs.rdx, regs.rcx);
-    let mut request = Request { size: 0, old: 0, old_len: 0, out: 0 };
+    let mut request = Request { signature, size: 0, old: 0, old_len: 0, out: 0, counts: true };
     match signature {
         Signature::Size0 => request.size = a0,
         Signature::Size1 => request.size = a1,
@@ -46,15 +54,24 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
         }
         Signature::PageRounded0 => request.size = a0.wrapping_add(PAGE - 1) & !(PAGE - 1),
         Signature::Mmap => {
-            if a3 & MAP_ANONYMOUS == 0 {
+            request.counts = a3 & MAP_ANONYMOUS != 0;
+            if request.counts {
+                request.size = a1;
+            } else if a3 & MAP_FIXED != 0 {
+                request.old = a0;
+                request.old_len = a1;
+            } else {
                 return None;
             }
-            request.size = a1;
         }
         Signature::Mremap => {
-            request.old = a0;
-            request.old_len = a1;
             request.size = a2;
+            if a3 & MREMAP_DONTUNMAP == 0 {
+                request.old = a0;
+                request.old_len = a1;
+            } else {
+                request.signature = Signature::Mmap;
+            }
         }
         Signature::Munmap => {
             request.old = a0;
@@ -62,7 +79,19 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
         }
         Signature::Free => return None,
     }
+    if signature.is_mapping() && !is_range(request.old, request.old_len) {
+        // Such a call fails, and must not take others' memory off the books until it has.
+        request.old = 0;
+        request.old_len = 0;
+    }
     Some(request)
+}
+
+/// Whether a process can have memory here.
+#[inline(always)]
+fn is_range(addr: u64, len: u64) -> bool {
+    const ADDRESS_SPACE: u64 = 1 << 56;
+    addr.is_multiple_of(PAGE) && len != 0 && addr < ADDRESS_SPACE && len < ADDRESS_SPACE
 }
 
 #[inline(always)]
@@ -92,13 +121,8 @@ pub fn outcome(signature: Signature, result: u64, call: &Call, out: impl FnOnce(
                 Outcome::Allocated(call.old)
             }
         }
-        Signature::Mmap | Signature::Mremap => {
-            if result > u64::MAX - PAGE {
-                Outcome::Failed
-            } else {
-                Outcome::Allocated(result)
-            }
-        }
+        Signature::Mmap | Signature::Mremap if result > u64::MAX - PAGE => Outcome::Failed,
+        Signature::Mmap if call.counts == 0 => Outcome::Gone,
         Signature::Munmap => {
             if result as i32 == 0 {
                 Outcome::Gone

@@ -43,6 +43,8 @@ pub struct Call {
     pub old: u64,
     /// Whether user space was told that it was taken.
     pub take_sent: u64,
+    /// Whether what it gives out counts.
+    pub counts: u64,
 }
 
 impl Thread {

@@ -50,6 +50,9 @@ impl Mappings {
 
     /// Removes all that lies in this range and, when a time is given, was mapped before it. Gives what was removed.
     pub fn remove(&mut self, start: u64, len: u64, before: Option<u64>) -> Vec<Piece> {
+        if len == 0 {
+            return Vec::new();
+        }
         let end = start.saturating_add(len);
         let hit: Vec<Piece> = self
             .pieces

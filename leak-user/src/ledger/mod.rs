@@ -76,6 +76,21 @@ pub struct Notes {
     pub unknown_stacks: u64,
 }
 
+/// A block that is outstanding, or a stretch of a mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct Outstanding {
+    /// Where it was allocated.
+    pub stack: StackIndex,
+    /// Where it begins.
+    pub address: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was allocated, nanoseconds of the records' clock.
+    pub time: u64,
+    /// 1, but for a mapping that is in several stretches 1 for one of them and 0 for the others.
+    pub count: u64,
+}
+
 /// One process's memory.
 #[derive(Debug, Default)]
 struct Books {
@@ -212,14 +227,16 @@ impl Ledger {
         self.stacks.iter()
     }
 
-    /// Calls `visit` with stack, address, bytes and time of each outstanding block, in no order.
-    pub fn for_each_outstanding(&self, mut visit: impl FnMut(StackIndex, u64, u64, u64)) {
+    /// Calls `visit` with each outstanding block, in no order.
+    pub fn for_each_outstanding(&self, mut visit: impl FnMut(Outstanding)) {
         for books in self.processes.values() {
-            for (addr, block) in books.heap.iter() {
-                visit(block.stack, addr, block.size, block.time);
+            for (address, block) in books.heap.iter() {
+                visit(Outstanding { stack: block.stack, address, bytes: block.size, time: block.time, count: 1 });
             }
-            for (start, piece) in books.mappings.iter() {
-                visit(piece.stack, start, piece.end - start, piece.time);
+            let mut seen = HashSet::new();
+            for (address, piece) in books.mappings.iter() {
+                let (bytes, count) = (piece.end - piece.start, u64::from(seen.insert(piece.owner)));
+                visit(Outstanding { stack: piece.stack, address, bytes, time: piece.time, count });
             }
         }
     }
@@ -237,8 +254,10 @@ impl Ledger {
             }
             _ => None,
         };
-        // A mapping from before tracing, or of a file, is not ours to count because it was moved.
+        // A mapping from before tracing, or of a file, is not ours to count because it was moved. What it was moved over
+        // is gone all the same.
         if signature == Some(Signature::Mremap) && moved.is_none() {
+            self.unmapped(process, alloc.addr, page_rounded(alloc.size));
             return;
         }
         let is_mapping = signature.is_some_and(Signature::is_mapping);
@@ -253,8 +272,7 @@ impl Ledger {
         let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_48), alloc.addr);
         if is_mapping {
             let len = page_rounded(size);
-            let replaced = self.books(process).mappings.remove(addr, len, None);
-            self.pieces_gone(process, &replaced);
+            self.unmapped(process, addr, len);
             self.books(process).mappings.insert(addr, len, time, stack);
             self.came(stack, len);
         } else {
@@ -265,6 +283,11 @@ impl Ledger {
             }
             self.came(stack, size);
         }
+    }
+
+    fn unmapped(&mut self, process: u16, addr: u64, len: u64) {
+        let pieces = self.books(process).mappings.remove(addr, len, None);
+        self.pieces_gone(process, &pieces);
     }
 
     fn take(&mut self, take: &TakeRecord) {

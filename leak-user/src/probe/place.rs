@@ -95,7 +95,8 @@ fn arguments(signature: Signature) -> &'static [Register] {
         Signature::Size0 | Signature::PageRounded0 | Signature::Free => &[RDI],
         Signature::Size1 => &[RSI],
         Signature::Product01 | Signature::Realloc | Signature::ResizeInPlace | Signature::Munmap => &[RDI, RSI],
-        Signature::ReallocProduct | Signature::Mremap => &[RDI, RSI, RDX],
+        Signature::ReallocProduct => &[RDI, RSI, RDX],
+        Signature::Mremap => &[RDI, RSI, RDX, RCX],
         Signature::OutPointer => &[RDI, RDX],
         Signature::Mmap => &[RDI, RSI, RCX],
     }

@@ -72,12 +72,12 @@ impl Draft {
         let now = monotonic_now();
         let youngest = now.saturating_sub(selection.older.as_nanos() as u64);
         let mut held: HashMap<StackIndex, Held, RandomState> = HashMap::default();
-        ledger.for_each_outstanding(|stack, _, bytes, time| {
-            if time <= youngest {
-                let held = held.entry(stack).or_default();
-                held.bytes += bytes;
-                held.count += 1;
-                held.oldest = Some(held.oldest.map_or(time, |oldest| oldest.min(time)));
+        ledger.for_each_outstanding(|block| {
+            if block.time <= youngest {
+                let held = held.entry(block.stack).or_default();
+                held.bytes += block.bytes;
+                held.count += block.count;
+                held.oldest = Some(held.oldest.map_or(block.time, |oldest| oldest.min(block.time)));
             }
         });
         let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
@@ -139,12 +139,12 @@ fn list_allocations(
 ) {
     let places: HashMap<StackIndex, usize, RandomState> =
         shown.iter().enumerate().map(|(place, (index, ..))| (*index, place)).collect();
-    ledger.for_each_outstanding(|stack, address, bytes, time| {
-        if time <= youngest
-            && let Some(place) = places.get(&stack)
+    ledger.for_each_outstanding(|block| {
+        if block.time <= youngest
+            && let Some(place) = places.get(&block.stack)
         {
-            let allocation = Allocation { address, bytes, age_s: seconds_between(time, now) };
-            shown[*place].2.allocations.push(allocation);
+            let age_s = seconds_between(block.time, now);
+            shown[*place].2.allocations.push(Allocation { address: block.address, bytes: block.bytes, age_s });
         }
     });
     for (.., stack) in shown {
