@@ -15,7 +15,7 @@ use leak_ebpf::{AllocRecord, Cookie, Counter, FreeRecord, Kind, RestoreRecord, S
 use crate::{
     arguments::{self, Outcome},
     call::{Call, Thread, read_user},
-    emit, unwind,
+    emit, lifecycle, unwind,
 };
 
 /// On entry of a function that gives out, moves or unmaps memory: notes the request and the stack.
@@ -44,7 +44,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         }
         emit::count(Counter::ReturnsMissed, 1);
         emit::count(Counter::ReturnsMissedBytes, thread.call.size);
-        thread.drop_call();
+        thread.end_call();
     }
     let ret = read_user(regs.rsp)?;
     if request.old != 0 {
@@ -91,12 +91,12 @@ fn end(regs: &pt_regs) -> Option<()> {
     let signature = Signature::from_u8(cookie.signature)?;
     match arguments::outcome(signature, regs.rax, call, || read_user(call.out)) {
         Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
-        Outcome::Allocated(addr) => emit::alloc(AllocRecord {
-            head: emit::head(Kind::Alloc, cookie),
-            addr,
-            size: call.size,
-            stack: thread.stack.id,
-        }),
+        Outcome::Allocated(addr) => {
+            let head = emit::head(Kind::Alloc, cookie);
+            // The first return of a process makes its trampoline: user space is to find it soon.
+            let wake = lifecycle::trampoline(cookie.process) == 0;
+            emit::alloc(AllocRecord { head, addr, size: call.size, stack: thread.stack.id }, wake);
+        }
         Outcome::Gone => {}
         Outcome::Failed => {
             if call.old != 0 {

@@ -6,9 +6,9 @@
 //! has lost that mark and is dropped, and counted, by the next call that finds it.
 
 use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_map};
-use leak_ebpf::StackRecord;
+use leak_ebpf::{Cookie, NO_TRAMPOLINE, StackRecord};
 
-use crate::task_storage::TaskStorage;
+use crate::{lifecycle, task_storage::TaskStorage};
 
 #[btf_map]
 static THREADS: TaskStorage<Thread> = TaskStorage::new();
@@ -18,10 +18,6 @@ static THREADS: TaskStorage<Thread> = TaskStorage::new();
 pub struct Thread {
     /// The outermost call, if `call.sp` is not 0.
     pub call: Call,
-    /// The kernel's return trampoline in this process, once it is known.
-    trampoline: u64,
-    /// What stood in place of the return address when a call inside the one under way was seen.
-    seen_in_place: u64,
     /// The stack of the call; also the scratch it is walked into.
     pub stack: StackRecord,
 }
@@ -62,19 +58,18 @@ impl Thread {
 
     /// Whether a call at this stack pointer is made by the allocator itself, inside the call under way.
     #[inline(always)]
-    pub fn is_inside_call(&mut self, sp: u64) -> bool {
+    pub fn is_inside_call(&self, sp: u64) -> bool {
         // Equal is inside too: a tail call enters with the stack pointer of its caller.
         self.call.sp != 0 && sp <= self.call.sp && self.call_is_live()
     }
 
     #[inline(always)]
-    fn call_is_live(&mut self) -> bool {
+    fn call_is_live(&self) -> bool {
         let Some(slot) = read_user(self.call.sp) else { return false };
-        if self.trampoline != 0 {
-            return slot == self.trampoline;
+        match lifecycle::trampoline(Cookie::unpack(self.call.cookie).process) {
+            0 | NO_TRAMPOLINE => slot != self.call.ret,
+            trampoline => slot == trampoline,
         }
-        self.seen_in_place = slot;
-        slot != self.call.ret
     }
 
     /// Whether a return that leaves the stack pointer here ends the call under way.
@@ -83,26 +78,9 @@ impl Thread {
         self.call.sp != 0 && sp == self.call.sp + 8
     }
 
-    /// Ends the call, as its return probe was hit. What stood in place of its return address was the trampoline then.
+    /// Ends the call.
     #[inline(always)]
     pub fn end_call(&mut self) {
-        if self.trampoline == 0 {
-            self.trampoline = self.seen_in_place;
-        }
-        self.call.sp = 0;
-    }
-
-    /// Drops all that was known, as the thread has another address space now.
-    #[inline(always)]
-    pub fn forget(&mut self) {
-        self.trampoline = 0;
-        self.drop_call();
-    }
-
-    /// Drops the call, as its return was missed.
-    #[inline(always)]
-    pub fn drop_call(&mut self) {
-        self.seen_in_place = 0;
         self.call.sp = 0;
     }
 }

@@ -76,12 +76,13 @@ pub fn stack(record: &StackRecord) -> Option<()> {
     (sent == 0).then_some(())
 }
 
-/// Sends an allocation, or counts it as refused.
+/// Sends an allocation, or counts it as refused. `wake` has it read at once.
 #[inline(always)]
-pub fn alloc(record: AllocRecord) {
+pub fn alloc(record: AllocRecord, wake: bool) {
     let used = used();
+    let flags = if wake { u64::from(BPF_RB_FORCE_WAKEUP) } else { wake_flags(used) };
     let room = used <= SETTINGS.load().refuse_above;
-    if !room || send(record, used).is_none() {
+    if !room || send_with(record, flags).is_none() {
         refused(record.size);
     }
 }
@@ -128,9 +129,14 @@ pub fn process(record: ProcessRecord) -> Option<()> {
 
 #[inline(always)]
 fn send<T: 'static>(record: T, used: u64) -> Option<()> {
+    send_with(record, wake_flags(used))
+}
+
+#[inline(always)]
+fn send_with<T: 'static>(record: T, flags: u64) -> Option<()> {
     let mut entry = RING.reserve::<T>(0)?;
     entry.write(record);
-    entry.submit(wake_flags(used));
+    entry.submit(flags);
     Some(())
 }
 

@@ -18,6 +18,9 @@ pub const KNOWN_STACKS: u32 = 1 << 16;
 /// Free addresses that can wait outside a full ring, see [`Counter::FreesLost`].
 pub const MAX_SPILLED_FREES: u32 = 1 << 20;
 
+/// In place of a return trampoline's address: user space looked for it and there is none to be found.
+pub const NO_TRAMPOLINE: u64 = u64::MAX;
+
 /// Processes traced at once.
 pub const MAX_PROCESSES: u32 = 1 << 12;
 

@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::{ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::info;
-use leak_ebpf::{Cookie, Counter, Kind, MAX_PROCESSES, ProcessRecord};
+use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, ProcessRecord};
 
 use crate::{call::Thread, emit};
 
@@ -19,6 +19,16 @@ static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 /// How often each process, by slot, has changed what it runs: an address means another thing since.
 #[map]
 static GENERATIONS: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// Where the kernel's return trampoline is in each process, by slot; 0 until user space has found it.
+#[map]
+static TRAMPOLINES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// The return trampoline of the process in this slot, or 0 while it is not known.
+#[inline(always)]
+pub fn trampoline(process: u16) -> u64 {
+    TRAMPOLINES.get(u32::from(process)).copied().unwrap_or(0)
+}
 
 /// What tells the stacks of a process from those with the same addresses in another, or before a change.
 #[inline(always)]
@@ -35,11 +45,18 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
     let process = unsafe { TRACED.get(pid) }.copied();
     let Some(process) = process else { return 0 };
     if let Some(thread) = Thread::current() {
-        thread.forget();
+        thread.end_call();
     }
     info!(&ctx, "process {} has replaced its program", pid);
     change(process);
-    tell(Kind::Exec, Cookie { signature: 0, process, stepped: false });
+    if let Some(trampoline) = TRAMPOLINES.get_ptr_mut(u32::from(process)) {
+        // SAFETY: the pointer is into the array.
+        unsafe { *trampoline = 0 };
+    }
+    let mut head = emit::head(Kind::Exec, Cookie { signature: 0, process, stepped: false });
+    // Who ran it: a thread other than the first takes the first one's place and id.
+    head.tid = ctx.arg::<u64>(1) as u32;
+    send(head);
     0
 }
 
@@ -82,7 +99,12 @@ fn change(process: u16) {
 
 #[inline(always)]
 fn tell(kind: Kind, cookie: Cookie) {
-    if emit::process(ProcessRecord { head: emit::head(kind, cookie) }).is_none() {
+    send(emit::head(kind, cookie));
+}
+
+#[inline(always)]
+fn send(head: Head) {
+    if emit::process(ProcessRecord { head }).is_none() {
         emit::count(Counter::ProcessChangesLost, 1);
     }
 }

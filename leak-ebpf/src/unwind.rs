@@ -13,8 +13,8 @@ use crate::{call::read_user, emit, lifecycle};
 #[map]
 static KNOWN: Array<u64> = Array::with_max_entries(KNOWN_STACKS, 0);
 
-/// Where no program can be: the first page is never mapped, and kernel addresses have the top bit set.
-const USER_SPACE: core::ops::Range<u64> = 4096..1 << 63;
+/// Where a program can be: never in the first page, nor beyond what five levels of page tables span.
+const USER_SPACE: core::ops::Range<u64> = 4096..1 << 56;
 
 /// Odd, with its bits spread: Fibonacci hashing's multiplier.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -7,12 +7,16 @@
 mod harness;
 
 mod bad_input;
+mod containers;
 mod demo;
+mod fork;
 mod harm;
+mod objects;
 mod oracle;
 mod overload;
 mod redis;
 mod report;
+mod rulings;
 mod run;
 mod selection;
 mod truth;

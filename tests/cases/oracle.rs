@@ -4,18 +4,15 @@
 //!
 //! A failure names its seeds. `LEAKTRACE_SEED=17 cargo xtask test oracle` tries that one alone.
 
-use std::{collections::BTreeMap, env, thread};
+use std::{collections::BTreeMap, env};
 
 use serde_json::Value;
 
-use crate::harness::{Leaktrace, Machine, Target, first_function, is_full, number, stacks};
+use crate::harness::{Machine, Target, first_function, is_full, number, stacks};
 
 /// Operations of a run.
 const OPERATIONS: u32 = 50_000;
 const OPERATIONS_IN_FULL: u32 = 200_000;
-
-/// Runs whose leaktraces end together. The kernel takes seconds to take probes out, and hardly longer for several.
-const AT_ONCE: usize = 4;
 
 /// Bytes and blocks.
 type Figures = (u64, u64);
@@ -84,63 +81,31 @@ fn sum(one: Figures, other: Figures) -> Figures {
     (one.0 + other.0, one.1 + other.1)
 }
 
-/// A program that has told its books, and the leaktrace that watched it.
-struct Run {
-    /// What to type to run the program again.
-    command: String,
-    books: Books,
-    leaktrace: Leaktrace,
-    /// Held so that it lives as long as leaktrace.
-    _oracle: Target,
+/// Runs an oracle under leaktrace; says what the report has otherwise, if anything.
+fn failure(machine: &Machine, program: &str, seed: u64) -> Option<String> {
+    let operations = if is_full() { OPERATIONS_IN_FULL } else { OPERATIONS };
+    let arguments = format!("{seed} {operations}");
+    let mut oracle = machine.target(program, &arguments);
+    assert!(oracle.hear().starts_with("ready "));
+    let leaktrace = machine.attach(oracle.pid(), "--format json -T 100000 --ring-size 64M 60");
+    let books = Books::of(&mut oracle);
+    let differences = books.differences(&leaktrace.end().last_report());
+    (!differences.is_empty()).then(|| format!("{program} {arguments}:\n  {}\n", differences.join("\n  ")))
 }
 
-impl Run {
-    fn new(machine: &Machine, program: &str, seed: u64) -> Self {
-        let operations = if is_full() { OPERATIONS_IN_FULL } else { OPERATIONS };
-        let arguments = format!("{seed} {operations}");
-        let mut oracle = machine.target(program, &arguments);
-        assert!(oracle.hear().starts_with("ready "));
-        let leaktrace = machine.attach(oracle.pid(), "--format json -T 100000 --ring-size 64M 60");
-        let books = Books::of(&mut oracle);
-        Self { command: format!("{program} {arguments}"), books, leaktrace, _oracle: oracle }
-    }
-
-    /// What the report has otherwise than the program; nothing where they agree.
-    fn failure(self) -> Option<String> {
-        let report = self.leaktrace.end().last_report();
-        let differences = self.books.differences(&report);
-        (!differences.is_empty()).then(|| format!("{}:\n  {}\n", self.command, differences.join("\n  ")))
-    }
-}
-
-/// Tries a build of the oracle with many seeds.
+/// Runs a build of the oracle with so many seeds.
 fn check(allocator: &str, seeds: u64) {
     let machine = Machine::shared();
-    let program = format!("oracle-{allocator}");
     let chosen = env::var("LEAKTRACE_SEED").ok().map(|seed| vec![seed.parse().expect("LEAKTRACE_SEED is a number")]);
-    let seeds = chosen.unwrap_or_else(|| (1..=seeds).collect());
-    let mut failures = Vec::new();
-    for together in seeds.chunks(AT_ONCE) {
-        thread::scope(|scope| {
-            let start = |seed: &u64| {
-                let run = Run::new(&machine, &program, *seed);
-                scope.spawn(|| run.failure())
-            };
-            let ends: Vec<_> = together.iter().map(start).collect();
-            failures.extend(ends.into_iter().filter_map(|end| end.join().expect("a report")));
-        });
-    }
-    assert!(
-        failures.is_empty(),
-        "leaktrace differs from {} of {} runs:\n{}",
-        failures.len(),
-        seeds.len(),
-        failures.concat()
-    );
+    let seeds: Vec<u64> = chosen.unwrap_or_else(|| (1..=seeds).collect());
+    let program = format!("oracle-{allocator}");
+    let failures: Vec<String> = seeds.iter().filter_map(|seed| failure(&machine, &program, *seed)).collect();
+    let (failed, all) = (failures.len(), seeds.len());
+    assert!(failures.is_empty(), "leaktrace differs from {failed} of {all} runs:\n{}", failures.concat());
 }
 
 /// Most of what can go wrong does so with every allocator, and shows with the commonest.
-fn check_first(allocator: &str) {
+fn check_commonest(allocator: &str) {
     check(allocator, if is_full() { 100 } else { 4 });
 }
 
@@ -150,7 +115,7 @@ fn check_other(allocator: &str) {
 
 #[test]
 fn a_random_program_and_the_report_agree_with_glibc() {
-    check_first("glibc");
+    check_commonest("glibc");
 }
 
 #[test]

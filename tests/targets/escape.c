@@ -1,6 +1,8 @@
 /* Does with an allocator of its own, esc_malloc and so on, what would break
  * libc's: leaves it by longjmp, from a signal handler or by the end of the
- * thread, enters it again and again, and is given the same block twice.
+ * thread, enters it again and again, and is given the same block twice. Each
+ * case runs twice, in threads of its own: as the first that its thread does with
+ * the allocator, and after a call that another was nested in.
  *
  * Talk:  -> "ready PID"
  *        <- "go"          (the tracer is attached, with --symbols-prefix esc_)
@@ -80,6 +82,22 @@ CASE(escape_by_longjmp) { /* 100 */
     USED(esc_malloc(100));
 }
 
+/* Two functions that call the allocator at one stack pointer. */
+FRAME static void leave_it(void) {
+    trick = JUMP_OUT;
+    USED(esc_malloc(9000));
+}
+
+FRAME static void use_it(void) {
+    trick = ALLOCATE;
+    USED(esc_malloc(220));
+}
+
+CASE(allocation_in_the_place_of_an_escape) { /* 220 */
+    if (sigsetjmp(outside, 1) == 0) leave_it();
+    use_it();
+}
+
 FRAME static void allocate_deeper(unsigned depth) {
     if (depth > 0)
         allocate_deeper(depth - 1);
@@ -93,6 +111,14 @@ CASE(allocation_deeper_after_an_escape) { /* 200 */
     allocate_deeper(20);
 }
 
+FRAME static void escape_from_below(unsigned depth) {
+    if (depth > 0)
+        escape_from_below(depth - 1);
+    else
+        take_with(JUMP_OUT, 9000);
+    AFTER_CALL();
+}
+
 /* A frame that covers what the calls before have left on the stack, and changes
  * nothing of it. */
 FRAME static void allocate_below_old_frames(size_t bytes) {
@@ -103,7 +129,7 @@ FRAME static void allocate_below_old_frames(size_t bytes) {
 }
 
 CASE(allocation_below_the_remains_of_an_escape) { /* 300, ten times */
-    if (sigsetjmp(outside, 1) == 0) take_with(JUMP_OUT, 9000);
+    if (sigsetjmp(outside, 1) == 0) escape_from_below(10);
     for (int i = 0; i < 10; i++) allocate_below_old_frames(300);
 }
 
@@ -135,19 +161,9 @@ CASE(escapes_from_a_handler_on_another_stack) { /* 24, ten times */
     }
 }
 
-FRAME static void *thread_that_ends_inside(void *unused) {
+CASE(end_of_the_thread_inside) { /* 400 */
     USED(esc_malloc(400));
     take_with(END_THREAD, 9000);
-    return unused;
-}
-
-CASE(end_of_a_thread_inside) { /* 400, by thread_that_ends_inside, and 410 */
-    for (int i = 0; i < 2; i++) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, thread_that_ends_inside, NULL) != 0) abort();
-        pthread_join(thread, NULL);
-    }
-    USED(esc_malloc(410));
 }
 
 /* ---- calls inside calls ---- */
@@ -165,12 +181,9 @@ CASE(heap_call_that_maps) { /* 8192 */
     take_with(MAP_MEMORY, 8192);
 }
 
-CASE(recursive_allocator) { /* 530 */
+CASE(recursive_allocator) { /* 530 and 540 */
     recursions = 100; /* more than the 64 returns that the kernel keeps track of */
     take_with(RECURSE, 530);
-}
-
-CASE(allocation_after_a_recursive_one) { /* 540 */
     USED(esc_malloc(540));
 }
 
@@ -191,21 +204,50 @@ CASE(address_reused) { /* 610, by second_owner */
     second_owner();
 }
 
+static void (*const cases[])(void) = {
+    escape_by_longjmp,
+    allocation_in_the_place_of_an_escape,
+    allocation_deeper_after_an_escape,
+    allocation_below_the_remains_of_an_escape,
+    escapes_from_a_signal_handler,
+    escapes_from_a_handler_on_another_stack,
+    end_of_the_thread_inside,
+    nested_calls,
+    tail_call,
+    heap_call_that_maps,
+    recursive_allocator,
+    address_reused,
+};
+
+static void (*one_case)(void);
+
+FRAME static void *fresh_thread(void *unused) {
+    one_case();
+    AFTER_CALL();
+    return unused;
+}
+
+FRAME static void *used_thread(void *unused) {
+    esc_free(esc_calloc(1, 8));
+    one_case();
+    AFTER_CALL();
+    return unused;
+}
+
+static void run_thread(void *(*body)(void *)) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, body, NULL) != 0) abort();
+    pthread_join(thread, NULL);
+}
+
 int main(void) {
     say((size_t)snprintf(text, sizeof text, "ready %d\n", (int)getpid()));
     if (!hear()) return 1;
-    escape_by_longjmp();
-    allocation_deeper_after_an_escape();
-    allocation_below_the_remains_of_an_escape();
-    escapes_from_a_signal_handler();
-    escapes_from_a_handler_on_another_stack();
-    end_of_a_thread_inside();
-    nested_calls();
-    tail_call();
-    heap_call_that_maps();
-    recursive_allocator();
-    allocation_after_a_recursive_one();
-    address_reused();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        one_case = cases[i];
+        run_thread(fresh_thread);
+        run_thread(used_thread);
+    }
     say((size_t)snprintf(text, sizeof text, "done %u\n", escapes));
     hear();
     return 0;

@@ -195,7 +195,8 @@ static void remap(struct hand *h) {
     make_room(h);
     struct range r = below(h, 4) ? some_mapping(h) : some_part(h, some_area(h));
     if (r.area == NULL || (uncounted(r) != 0 && !is_of_one(r))) return map(h);
-    int is_counted = uncounted(r) == 0, was_one = is_of_one(r);
+    int is_counted = uncounted(r) == 0;
+    int was_alike = is_of_one(r) && h->table->mappings[r.area->owners[r.from]].is_alike;
     unsigned was_pages = pages_of(r);
     unsigned pages = 1 + below(h, below(h, 2) ? 2 * pages_of(r) : AREA_PAGES);
     if (pages > AREA_PAGES) pages = AREA_PAGES;
@@ -208,7 +209,7 @@ static void remap(struct hand *h) {
     uint16_t owner = is_counted ? new_owner(h->table, place, pages) : 0;
     add(h->table, p, pages, owner);
     /* It can only grow what is alike, but shrink, or leave as it is, anything. */
-    h->table->mappings[owner].is_alike = was_one || pages > was_pages;
+    h->table->mappings[owner].is_alike = was_alike || pages > was_pages;
 }
 
 /* Moves pages, now and then a file's, over others. */

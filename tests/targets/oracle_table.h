@@ -7,7 +7,9 @@
 #include "oracle_sites.h"
 
 #define PAGE 4096u
+#ifndef THREADS
 #define THREADS 4
+#endif
 #define BLOCKS 1024
 #define AREAS 96
 #define AREA_PAGES 64

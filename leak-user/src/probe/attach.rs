@@ -49,6 +49,12 @@ impl Probes {
         self.entries.len() + self.others.len()
     }
 
+    /// Takes over these, too.
+    pub fn append(&mut self, mut other: Self) {
+        self.entries.append(&mut other.entries);
+        self.others.append(&mut other.others);
+    }
+
     /// Adds a probe that tells when the process in this slot has loaded or unloaded libraries.
     pub fn attach_loader(
         &mut self,

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, MapData},
+    maps::{Array, HashMap, MapData},
     programs::{RawTracePoint, UProbe},
 };
 use aya_log::EbpfLogger;
@@ -23,6 +23,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
+    trampolines: Array<MapData, u64>,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -74,12 +75,18 @@ impl Kernel {
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
-        Ok((Self { ebpf, log, traced }, Upward { ring, counts, known }))
+        let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
+        Ok((Self { ebpf, log, traced, trampolines }, Upward { ring, counts, known }))
     }
 
     /// Has execs of this process reported under its slot.
     pub fn watch_exec(&mut self, pid: u32, process: u16) -> Result<()> {
         self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
+    }
+
+    /// Tells the programs where the return trampoline is in the process in this slot.
+    pub fn set_trampoline(&mut self, process: u16, address: u64) -> Result<()> {
+        Ok(self.trampolines.set(u32::from(process), address, 0)?)
     }
 
     /// Has processes reported that traced ones make.

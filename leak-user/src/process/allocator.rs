@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use leak_ebpf::Signature;
 
 pub use super::family::PREFIXES;
@@ -109,8 +109,6 @@ pub struct Allocator<'data> {
 impl<'data> Allocator<'data> {
     /// The allocator that an object defines, if it does. `path` is where it was found, and serves only to guess its
     /// kind; each of `prefixes` may come before the names of the heap functions, as in `je_malloc`.
-    ///
-    /// An allocator of which a freeing function cannot be traced is an error: its blocks would look leaked.
     pub fn of(object: &ElfFile<'data>, path: &str, prefixes: &[&str]) -> Result<Option<Self>> {
         let family = Family::new(prefixes);
         // One pass over the symbols for all names: a big program has a million.
@@ -128,13 +126,6 @@ impl<'data> Allocator<'data> {
                     allocator.add(object, symbol, *signature);
                 }
             }
-        }
-        if let Some(refused) = allocator.refused.iter().find(|refused| ends_blocks(refused.signature)) {
-            bail!(
-                "the allocator in {path} is not traced, for without its {} nothing is told: {}",
-                refused.name,
-                refused.reason
-            );
         }
         let is_none = allocator.functions.is_empty() && allocator.refused.is_empty();
         Ok((!is_none).then_some(allocator))
@@ -160,11 +151,6 @@ fn code_of<'data>(object: &ElfFile<'data>, symbol: &Symbol<'_>) -> Result<Code<'
     let name = symbol.name;
     ensure!(!symbol.indirect, "{name} is chosen when the program starts (IFUNC), so the file does not say where it is");
     object.code(symbol)
-}
-
-/// Whether blocks can end in a function like this.
-fn ends_blocks(signature: Signature) -> bool {
-    matches!(signature, Signature::Free | Signature::Realloc | Signature::ReallocProduct | Signature::Munmap)
 }
 
 /// Functions that count together or not at all.

@@ -56,6 +56,13 @@ pub fn code_mappings(pid: u32) -> io::Result<Vec<CodeMapping>> {
     Ok(maps.into_iter().take(MAX_MAPPINGS).filter_map(code_mapping).collect())
 }
 
+/// Where the kernel's return trampoline is in a process: at the start of the page that it maps there for probes.
+pub fn trampoline(pid: u32) -> Option<u64> {
+    let maps = Process::new(pid as i32).and_then(|process| process.maps()).ok()?;
+    let is_probes = |map: &&MemoryMap| matches!(&map.pathname, MMapPath::Other(name) if name == "uprobes");
+    maps.iter().find(is_probes).map(|map| map.address.0)
+}
+
 fn code_mapping(map: MemoryMap) -> Option<CodeMapping> {
     let MMapPath::Path(path) = map.pathname else { return None };
     (map.perms.contains(MMPermissions::EXECUTE) && map.inode != 0).then_some(CodeMapping {

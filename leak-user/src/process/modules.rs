@@ -78,6 +78,13 @@ impl Modules {
         Ok(())
     }
 
+    /// Drops the mappings of a process: all of them are gone, whether or not those that came can still be read.
+    pub fn drop_mappings(&mut self, process: u16) {
+        if let Some(space) = self.processes.get_mut(&process) {
+            space.mappings.clear();
+        }
+    }
+
     /// Has the mappings of a process read anew when the next stack of it arrives: they have changed.
     pub fn forget(&mut self, process: u16) {
         if let Some(space) = self.processes.get_mut(&process) {

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::MetadataExt, path::
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use leak_ebpf::Signature;
+
 use super::Lookup;
 use crate::{
     notice::Notices,
@@ -34,8 +36,9 @@ pub struct Found<'a> {
     pub file: &'a MappedFile,
     /// Its functions.
     pub sites: Vec<Site>,
+    /// The file's path, safe to print.
+    pub name: String,
     kind: &'static str,
-    name: String,
 }
 
 impl Found<'_> {
@@ -155,8 +158,9 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
     let data = read_whole(&file.file, &name)?;
     let object = ElfFile::parse(&data, &name)?;
     let Some(allocator) = Allocator::of(&object, &name, &prefixes(prefix))? else { return Ok(None) };
-    for refused in &allocator.refused {
-        notices.say(&format!("{} in {name} is not traced: {}", refused.name, refused.reason));
+    let mut refused: Vec<(&str, Signature, String)> = Vec::new();
+    for function in &allocator.refused {
+        refused.push((&function.name, function.signature, function.reason.clone()));
     }
     let mut sites = Vec::new();
     for function in &allocator.functions {
@@ -167,8 +171,14 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
                 file_offset: function.offset + placement.offset,
                 emulated: placement.emulated,
             }),
-            Err(error) => notices.say(&format!("{} in {name} is not traced: {error}", function.name)),
+            Err(error) => refused.push((&function.name, function.signature, error.to_string())),
         }
+    }
+    for (function, signature, reason) in refused {
+        if is_essential(function, signature) {
+            bail!("the allocator in {name} is not traced, for its {function} cannot be: {reason}");
+        }
+        notices.say(&format!("{function} in {name} is not traced: {reason}"));
     }
     Ok(Some(Found { module: index, file, sites, kind: allocator.kind.name(), name }))
 }
@@ -176,6 +186,13 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
 /// The prefix that was asked for, or all that are known.
 fn prefixes(asked: &str) -> Vec<&str> {
     if asked.is_empty() { allocator::PREFIXES.to_vec() } else { vec![asked] }
+}
+
+/// Whether an allocator that is traced without this function would be told wrong: its blocks would all be missed, or
+/// would look leaked.
+fn is_essential(function: &str, signature: Signature) -> bool {
+    use Signature::{Free, Mmap, Munmap, Realloc, ReallocProduct};
+    matches!(signature, Free | Realloc | ReallocProduct | Mmap | Munmap) || function.ends_with("malloc")
 }
 
 fn read_whole(file: &fs::File, name: &str) -> Result<Vec<u8>> {

@@ -82,6 +82,25 @@ impl Fleet {
         }
     }
 
+    /// Tells the programs where the return trampoline is in processes in which a return probe was hit.
+    pub fn find_trampolines(&mut self, returned: &BTreeSet<u16>) -> Result<()> {
+        for traced in self.traced.iter_mut().filter(|traced| returned.contains(&traced.slot)) {
+            if let Some(trampoline) = traced.find_trampoline() {
+                self.kernel.set_trampoline(traced.slot, trampoline)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A thread of the process in this slot ran an exec and took its place: the probes were on the one before, and what
+    /// the new program does until it has its own is not seen.
+    pub fn lose_probes(&mut self, slot: u16) {
+        if let Some(traced) = self.traced.iter_mut().find(|traced| traced.slot == slot) {
+            traced.lose_probes();
+            self.late += 1;
+        }
+    }
+
     /// Attaches to the children that traced processes have made. Books kept for a child that is gone already are
     /// dropped.
     pub fn follow_forks(&mut self, forks: &[Fork], ledger: &mut Ledger) {

@@ -227,10 +227,24 @@ impl Trace {
         let (ledger, fleet) = (&mut self.ledger, &mut self.fleet);
         let mut changed = BTreeSet::new();
         let mut forks = Vec::new();
+        let mut returned = BTreeSet::new();
+        let mut last = None;
         self.upward.ring.drain(|record| {
             let slot = record.head().process;
+            if last != Some(slot) && matches!(record, Record::Alloc(_)) {
+                returned.insert(slot);
+                last = Some(slot);
+            }
             match record {
                 Record::Exec(_) | Record::Libraries(_) => {
+                    if let Record::Exec(exec) = record
+                        && fleet.pid(slot) != Some(exec.head.tid)
+                    {
+                        fleet.lose_probes(slot);
+                    }
+                    if let Record::Exec(_) = record {
+                        fleet.modules.drop_mappings(slot);
+                    }
                     // Stacks that follow lie in what is mapped now.
                     fleet.modules.forget(slot);
                     changed.insert(slot);
@@ -252,6 +266,7 @@ impl Trace {
             self.ledger.enter_spilled(key, value);
         }
         self.fleet.follow_changes(changed);
+        self.fleet.find_trampolines(&returned)?;
         self.fleet.follow_forks(&forks, &mut self.ledger);
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use leak_ebpf::NO_TRAMPOLINE;
 
 use super::{Lookup, allocators, has_exited};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     probe::{attach::Probes, load::Kernel},
     process::{
         identity::Target,
+        maps::trampoline,
         modules::{ModuleIndex, Modules},
     },
     report,
@@ -35,6 +37,8 @@ pub struct Traced {
     pub slot: u16,
     /// Whether it came along because a traced process made it.
     pub is_child: bool,
+    /// Where the kernel's return trampoline is in it, once known.
+    trampoline: Option<u64>,
     alive: bool,
     cpu: Duration,
     rss: u64,
@@ -58,6 +62,7 @@ impl Traced {
             cpu: Duration::ZERO,
             slot,
             is_child: false,
+            trampoline: None,
             rss,
             probes: Probes::default(),
             probed: BTreeSet::new(),
@@ -79,6 +84,7 @@ impl Traced {
     /// Probes are on files and outlive the exec, so those on a file that is mapped again stay where they are.
     pub fn reattach(&mut self, means: Means<'_>) -> Result<()> {
         self.target.refresh_names();
+        self.trampoline = None;
         self.place_probes(means)
     }
 
@@ -86,13 +92,24 @@ impl Traced {
         let Means { kernel, modules, lookup, notices } = means;
         let pid = self.target.pid;
         let before = self.probes.count();
+        let mut troubles = Vec::new();
         modules.read(self.slot, pid).with_context(|| format!("the memory map of process {pid} cannot be read"))?;
         for found in allocators::find(modules, self.slot, pid, lookup, notices)? {
             if !self.probed.insert(found.module) {
                 continue;
             }
             notices.detail(&found.describe());
-            self.probes.attach(kernel, pid, self.slot, found.file, &found.sites)?;
+            let mut probes = Probes::default();
+            match probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
+                Ok(()) => self.probes.append(probes),
+                Err(error) => troubles.push(error.context(format!("the allocator in {} is not traced", found.name))),
+            }
+        }
+        if self.probes.count() == 0 {
+            return Err(troubles.pop().unwrap_or_else(|| anyhow!("process {pid} has nothing to put a probe on")));
+        }
+        for trouble in troubles {
+            notices.say(&format!("{trouble:#}"));
         }
         if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
             && self.loaders.insert(module)
@@ -104,6 +121,24 @@ impl Traced {
             notices.detail(&format!("{} probes in process {pid}", self.probes.count()));
         }
         Ok(())
+    }
+
+    /// Lets the probes go: a thread of the process ran an exec and took its place, and they were on the one before.
+    pub fn lose_probes(&mut self) {
+        self.probed.clear();
+        self.loaders.clear();
+        let probes = std::mem::take(&mut self.probes);
+        // The kernel waits for each, and the new program runs meanwhile.
+        std::thread::spawn(move || drop(probes));
+    }
+
+    /// Finds out where the kernel's return trampoline is in this process, as soon as there is one. Gives it once.
+    pub fn find_trampoline(&mut self) -> Option<u64> {
+        if self.trampoline.is_none() {
+            self.trampoline = Some(trampoline(self.target.pid).unwrap_or(NO_TRAMPOLINE));
+            return self.trampoline;
+        }
+        None
     }
 
     /// Whether it still runs.
