@@ -75,6 +75,7 @@ pub struct Run {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a person types")]
 pub struct TraceArgs {
     /// Time between reports: seconds, or with a unit (500ms, 30s, 5m)
     #[arg(value_name = "INTERVAL", default_value = "5", value_parser = interval, allow_negative_numbers = true)]

@@ -93,15 +93,12 @@ impl Stacks {
             allocated_count: 0,
         };
         let entry = Some(Entry { stack, swept_at: 0, is_condemned: false });
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.all[index.place()] = entry;
-                index
-            }
-            None => {
-                self.all.push(entry);
-                StackIndex((self.all.len() - 1) as u32)
-            }
+        let index = if let Some(index) = self.free.pop() {
+            self.all[index.place()] = entry;
+            index
+        } else {
+            self.all.push(entry);
+            StackIndex((self.all.len() - 1) as u32)
         };
         self.by_id.insert(id, index);
     }
