@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::Value;
 
-use crate::harness::{Machine, first_function, functions, number, stacks};
+use crate::harness::{Machine, first_function, functions, number, open_claims, stacks};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -77,13 +77,6 @@ fn escape_holds(case: &str, expected: (u64, u64)) {
     for thread in ["fresh_thread", "used_thread"] {
         assert_eq!(held_below(&escaped().report, &[case, thread]), expected, "{case} in a {thread}");
     }
-}
-
-/// Whether claims that leaktrace does not keep yet are to be passed over; `LEAKTRACE_OPEN=1` checks them all the same.
-/// Open: an escape from the very first call of a process, before its return trampoline is known, and one whose mark on
-/// the stack is still there when a call is made below it.
-fn is_open() -> bool {
-    std::env::var_os("LEAKTRACE_OPEN").is_none()
 }
 
 #[test]
@@ -235,7 +228,7 @@ fn after_a_call_left_by_longjmp_the_next_one_counts() {
 
 #[test]
 fn after_a_call_left_by_longjmp_one_in_its_place_counts_as_itself() {
-    if is_open() {
+    if !open_claims() {
         return;
     }
     escape_holds("allocation_in_the_place_of_an_escape", (220, 1));
@@ -248,7 +241,7 @@ fn after_a_call_left_by_longjmp_one_made_deeper_counts() {
 
 #[test]
 fn after_a_call_left_by_longjmp_one_made_below_what_it_left_on_the_stack_counts() {
-    if is_open() {
+    if !open_claims() {
         return;
     }
     escape_holds("allocation_below_the_remains_of_an_escape", (10 * 300, 10));
@@ -271,7 +264,7 @@ fn a_thread_that_ends_inside_the_allocator_keeps_what_it_had() {
 
 #[test]
 fn calls_that_never_return_are_said_to_be_lost() {
-    if is_open() {
+    if !open_claims() {
         return;
     }
     let Told { report, figures } = escaped();
