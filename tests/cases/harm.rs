@@ -17,7 +17,7 @@ fn a_killed_leaktrace_leaves_the_target_at_full_speed_with_no_probe_in_it() {
     let mut pair = machine.target("pair", "4 1 0");
     pair.run_pairs(STRETCH);
     let code = CodeText::of_libc(pair.pid());
-    let tries = if is_full() { 10 } else { 3 };
+    let tries = if is_full() { 10 } else { 5 };
     // Noise only slows, so the fastest of each is nearest to the truth.
     let (mut before, mut during, mut after) = (f64::MAX, f64::MAX, f64::MAX);
     for _ in 0..tries {

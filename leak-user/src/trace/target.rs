@@ -94,6 +94,13 @@ impl Traced {
         let before = self.probes.count();
         let mut troubles = Vec::new();
         modules.read(self.slot, pid).with_context(|| format!("the memory map of process {pid} cannot be read"))?;
+        // First, for right after an exec the loader is all there is; it tells when the rest is mapped.
+        if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
+            && self.loaders.insert(module)
+            && let Some(file) = &modules.get(module).file
+        {
+            self.probes.attach_loader(kernel, pid, self.slot, file, site)?;
+        }
         for found in allocators::find(modules, self.slot, pid, lookup, notices)? {
             if !self.probed.insert(found.module) {
                 continue;
@@ -102,20 +109,17 @@ impl Traced {
             let mut probes = Probes::default();
             match probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
                 Ok(()) => self.probes.append(probes),
-                Err(error) => troubles.push(error.context(format!("the allocator in {} is not traced", found.name))),
+                Err(error) => {
+                    self.probed.remove(&found.module);
+                    troubles.push(error.context(format!("the allocator in {} is not traced", found.name)));
+                }
             }
         }
-        if self.probes.count() == 0 {
+        if self.probed.is_empty() {
             return Err(troubles.pop().unwrap_or_else(|| anyhow!("process {pid} has nothing to put a probe on")));
         }
         for trouble in troubles {
             notices.say(&format!("{trouble:#}"));
-        }
-        if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
-            && self.loaders.insert(module)
-            && let Some(file) = &modules.get(module).file
-        {
-            self.probes.attach_loader(kernel, pid, self.slot, file, site)?;
         }
         if self.probes.count() > before {
             notices.detail(&format!("{} probes in process {pid}", self.probes.count()));
