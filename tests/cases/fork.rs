@@ -105,7 +105,7 @@ fn a_process_that_becomes_another_program_begins_its_books_anew() {
 /// until it has its own is not seen, and cannot be without stopping it: so the gap is said.
 #[test]
 fn a_process_that_becomes_another_program_in_a_thread_begins_its_books_anew_with_a_gap_that_is_said() {
-    if !open_claims() {
+    if !crate::harness::open_claims() {
         return;
     }
     let machine = Machine::shared();
