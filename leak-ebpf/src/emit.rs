@@ -121,10 +121,7 @@ pub fn restore(record: RestoreRecord) -> Option<()> {
 /// Sends what happened to a process, and wakes the reader: probes may have to follow. `None` when there is no room.
 #[inline(always)]
 pub fn process(record: ProcessRecord) -> Option<()> {
-    let mut entry = RING.reserve::<ProcessRecord>(0)?;
-    entry.write(record);
-    entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
-    Some(())
+    send_with(record, u64::from(BPF_RB_FORCE_WAKEUP))
 }
 
 #[inline(always)]

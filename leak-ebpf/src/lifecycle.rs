@@ -8,7 +8,7 @@ use aya_ebpf::{
     programs::{ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::info;
-use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, ProcessRecord};
+use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord};
 
 use crate::{call::Thread, emit};
 
@@ -24,10 +24,11 @@ static GENERATIONS: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 #[map]
 static TRAMPOLINES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 
-/// The return trampoline of the process in this slot, or 0 while it is not known.
+/// The return trampoline of the process in this slot, or 0 while it is not known. Calibration has a slot beyond the
+/// table, and nobody will look for its trampoline: waking the reader for it would be priced as part of a hit.
 #[inline(always)]
 pub fn trampoline(process: u16) -> u64 {
-    TRAMPOLINES.get(u32::from(process)).copied().unwrap_or(0)
+    TRAMPOLINES.get(u32::from(process)).copied().unwrap_or(NO_TRAMPOLINE)
 }
 
 /// What tells the stacks of a process from those with the same addresses in another, or before a change.
