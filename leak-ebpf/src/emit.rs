@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use leak_ebpf::{
     AllocRecord, COUNTERS, Cookie, Counter, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES, ProcessRecord,
-    RestoreRecord, Settings, SpillKey, SpillValue, StackRecord, TakeRecord,
+    RestoreRecord, Settings, SpillKey, SpillTime, StackRecord, TakeRecord,
 };
 
 /// Its size is set by the loader.
@@ -21,7 +21,7 @@ use leak_ebpf::{
 static RING: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
 
 #[map]
-static SPILLED_FREES: HashMap<SpillKey, SpillValue> = HashMap::with_max_entries(MAX_SPILLED_FREES, BPF_F_NO_PREALLOC);
+static SPILLED_FREES: HashMap<SpillKey, SpillTime> = HashMap::with_max_entries(MAX_SPILLED_FREES, BPF_F_NO_PREALLOC);
 
 #[map]
 static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
@@ -160,9 +160,8 @@ fn wake_flags(used: u64) -> u64 {
 
 #[inline(always)]
 fn spill(head: Head, addr: u64, len: u64) {
-    let key = SpillKey { addr, process: u64::from(head.process) };
-    let value = SpillValue { time: head.time, len };
-    let counter = match SPILLED_FREES.insert(key, value, u64::from(BPF_ANY)) {
+    let key = SpillKey::new(head.process, addr, len);
+    let counter = match SPILLED_FREES.insert(key, head.time, u64::from(BPF_ANY)) {
         Ok(()) => Counter::FreesSpilled,
         Err(_) => Counter::FreesLost,
     };

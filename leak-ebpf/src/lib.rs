@@ -222,25 +222,43 @@ pub struct ProcessRecord {
     pub head: Head,
 }
 
-/// Names a free that found the ring full.
+/// Names memory whose giving back found the ring full.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SpillKey {
     /// Where the memory begins.
     pub addr: u64,
+    /// Pages of address space, or 0 for a heap block.
+    pub pages: u32,
     /// The process slot.
-    pub process: u64,
+    pub process: u16,
+    /// Keys are compared byte by byte, so there is no padding.
+    pub zero: u16,
 }
 
-/// The latest such free of that memory.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SpillValue {
-    /// When it was called, as [`Head::time`]. Only what was allocated before is gone.
-    pub time: u64,
+impl SpillKey {
+    const PAGE: u64 = 4096;
+
+    /// Names this much address space, or a heap block where `len` is 0.
+    pub const fn new(process: u16, addr: u64, len: u64) -> Self {
+        // What no address space holds is cut: no mapping is as long, so none is taken for another.
+        let pages = len.div_ceil(Self::PAGE);
+        Self { addr, pages: if pages > u32::MAX as u64 { u32::MAX } else { pages as u32 }, process, zero: 0 }
+    }
+
+    /// The key from its two words, as the kernel gives it.
+    pub const fn unpack(addr: u64, rest: u64) -> Self {
+        Self { addr, pages: rest as u32, process: (rest >> 32) as u16, zero: 0 }
+    }
+
     /// Bytes of address space, or 0 for a heap block.
-    pub len: u64,
+    pub const fn bytes(self) -> u64 {
+        self.pages as u64 * Self::PAGE
+    }
 }
+
+/// When that memory was last given back, as [`Head::time`]. Only what was allocated before is gone.
+pub type SpillTime = u64;
 
 /// What the programs count, by index into a per-CPU array.
 #[repr(u32)]
@@ -295,6 +313,7 @@ const _: () = {
     assert!(size_of::<TakeRecord>() == 32);
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
+    assert!(size_of::<SpillKey>() == 16);
     assert!(size_of::<Settings>() == 16);
     assert!(KNOWN_STACKS.is_power_of_two());
 };

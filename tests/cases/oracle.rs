@@ -18,7 +18,7 @@ const OPERATIONS_IN_FULL: u32 = 200_000;
 type Figures = (u64, u64);
 
 /// What a program says of itself.
-struct Books {
+pub struct Books {
     /// What each site holds.
     outstanding: BTreeMap<String, Figures>,
     /// What all of them ever allocated.
@@ -27,7 +27,7 @@ struct Books {
 
 impl Books {
     /// Sends "go" and hears the books.
-    fn of(oracle: &mut Target) -> Self {
+    pub fn of(oracle: &mut Target) -> Self {
         oracle.say("go");
         let mut books = Self { outstanding: BTreeMap::new(), allocated: (0, 0) };
         loop {
@@ -44,17 +44,35 @@ impl Books {
         }
     }
 
-    /// What the report has otherwise, a line each.
-    fn differences(&self, report: &Value) -> Vec<String> {
+    /// What the report says of each site, and a line for each stack of no site.
+    fn told<'r>(&'r self, report: &'r Value) -> (BTreeMap<&'r str, Figures>, Vec<String>) {
         let mut told: BTreeMap<&str, Figures> = self.outstanding.keys().map(|site| (site.as_str(), (0, 0))).collect();
-        let mut differences = Vec::new();
+        let mut strays = Vec::new();
         for stack in stacks(report) {
             let held = (number(stack, "outstanding_bytes"), number(stack, "outstanding_count"));
             match told.get_mut(first_function(stack)) {
                 Some(figures) => *figures = sum(*figures, held),
-                None => differences.push(format!("{held:?} of no site: {stack}")),
+                None => strays.push(format!("{held:?} of no site: {stack}")),
             }
         }
+        (told, strays)
+    }
+
+    /// What the report holds for a leak and the program does not, a line each.
+    pub fn false_leaks(&self, report: &Value) -> Vec<String> {
+        let (told, mut leaks) = self.told(report);
+        for (site, (bytes, count)) in &self.outstanding {
+            let (told_bytes, told_count) = told[site.as_str()];
+            if told_bytes > *bytes || told_count > *count {
+                leaks.push(format!("{site}: {bytes} bytes in {count} blocks, told as {told_bytes} in {told_count}"));
+            }
+        }
+        leaks
+    }
+
+    /// What the report has otherwise, a line each.
+    fn differences(&self, report: &Value) -> Vec<String> {
+        let (told, mut differences) = self.told(report);
         let mut compare = |what: &str, books: Figures, told: Figures| {
             if told != books {
                 differences.push(format!("{what}: {books:?} in the program's books, {told:?} in the report"));

@@ -6,16 +6,18 @@
 
 mod heap;
 mod mappings;
+mod reuse;
 mod stacks;
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
-use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillValue, TakeRecord};
+use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillTime, TakeRecord};
 
 pub use heap::Block;
 use heap::Heap;
 use mappings::{Mappings, Piece};
+use reuse::Reuses;
 use stacks::Stacks;
 pub use stacks::{Stack, StackIndex};
 
@@ -31,6 +33,7 @@ pub struct Ledger {
     sizes: Sizes,
     totals: Totals,
     notes: Notes,
+    reuses: Reuses,
 }
 
 /// Sums over all stacks since tracing began.
@@ -145,13 +148,24 @@ impl Ledger {
         }
     }
 
-    /// Enters a free that was set aside because the ring was full: gone is what was allocated there before it.
-    pub fn enter_spilled(&mut self, key: SpillKey, value: SpillValue) {
-        let process = key.process as u16;
-        if value.len != 0 {
-            let pieces = self.books(process).mappings.remove(key.addr, value.len, Some(value.time));
+    /// Enters the frees that had been set aside, for want of room in the ring, before it was last read.
+    pub fn enter_spilled(&mut self, frees: impl IntoIterator<Item = (SpillKey, SpillTime)>) {
+        for (key, time) in frees {
+            self.enter_one_spilled(key, time);
+        }
+        self.reuses.settle();
+    }
+
+    /// Gone is what was allocated there before it.
+    fn enter_one_spilled(&mut self, key: SpillKey, time: SpillTime) {
+        let process = key.process;
+        if key.pages != 0 {
+            let pieces = self.books(process).mappings.remove(key.addr, key.bytes(), Some(time));
             self.pieces_gone(process, &pieces);
-        } else if let Some(block) = self.books(process).heap.remove_older(key.addr, value.time) {
+            return;
+        }
+        self.reuses.explained_by(process, key.addr, time);
+        if let Some(block) = self.books(process).heap.remove_older(key.addr, time) {
             self.gone(block.stack, block.size, 1);
         }
     }
@@ -219,7 +233,7 @@ impl Ledger {
 
     /// What could not be put into the books.
     pub fn notes(&self) -> Notes {
-        self.notes
+        Notes { reused_addresses: self.reuses.unexplained(), ..self.notes }
     }
 
     /// Every stack that ever allocated, with its index.
@@ -278,7 +292,7 @@ impl Ledger {
         } else {
             let replaced = self.books(process).heap.insert(addr, Block { size, time, stack });
             if let Some(block) = replaced {
-                self.notes.reused_addresses += 1;
+                self.reuses.noticed(process, addr, block.time);
                 self.gone(block.stack, block.size, 1);
             }
             self.came(stack, size);

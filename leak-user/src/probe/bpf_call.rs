@@ -7,33 +7,58 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// `BPF_MAP_GET_NEXT_KEY` and `BPF_MAP_LOOKUP_AND_DELETE_ELEM` of `enum bpf_cmd`.
-const GET_NEXT_KEY: libc::c_int = 4;
-const LOOKUP_AND_DELETE: libc::c_int = 21;
+/// `BPF_MAP_LOOKUP_AND_DELETE_BATCH` of `enum bpf_cmd`.
+const TAKE_BATCH: libc::c_int = 25;
 
-/// The part of `union bpf_attr` that element commands use.
+/// Entries that are taken at a time; no bucket of a hash map holds as many.
+const BATCH: usize = 4096;
+
+/// The part of `union bpf_attr` that batches use.
 #[repr(C)]
-struct ElementAttr {
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
     map_fd: u32,
-    _pad: u32,
-    key: u64,
-    value_or_next_key: u64,
+    element_flags: u64,
     flags: u64,
 }
 
-/// Empties a hash map of two-word keys and values, each entry read and removed in one step, so that an update
-/// in between is never lost. Entries that arrive meanwhile may stay for the next time.
-pub fn take_all<T>(map: impl AsFd, make: impl Fn([u64; 2], [u64; 2]) -> T) -> Result<Vec<T>> {
-    let mut all = Vec::new();
+/// Gives every entry of a hash map of two-word keys and one-word values to `take`, each read and removed in one step,
+/// so that an update in between is never lost. Entries that arrive meanwhile may stay for the next time.
+pub fn take_all(map: impl AsFd, mut take: impl FnMut([u64; 2], u64)) -> Result<()> {
+    let mut keys = vec![[0_u64; 2]; BATCH];
+    let mut values = vec![0_u64; BATCH];
+    let mut place = 0_u32;
+    let mut is_first = true;
     loop {
-        let mut key = [0_u64; 2];
-        let mut value = [0_u64; 2];
-        if !call(GET_NEXT_KEY, &map, None, &mut key).context("spilled frees cannot be listed")? {
-            return Ok(all);
+        let mut attr = BatchAttr {
+            in_batch: if is_first { 0 } else { (&raw mut place).expose_provenance() as u64 },
+            out_batch: (&raw mut place).expose_provenance() as u64,
+            keys: keys.as_mut_ptr().expose_provenance() as u64,
+            values: values.as_mut_ptr().expose_provenance() as u64,
+            count: BATCH as u32,
+            map_fd: map.as_fd().as_raw_fd() as u32,
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the attribute is as long as said. `keys` and `values` have room for `count` of the map's keys and
+        // values, and a hash map's place is a `u32`; all of them outlive the call.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, TAKE_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
+        let at_end = match io::Error::last_os_error() {
+            _ if result == 0 => false,
+            error if error.raw_os_error() == Some(libc::ENOENT) => true,
+            error => return Err(error).context("the frees that were set aside cannot be read"),
+        };
+        for (key, value) in keys.iter().zip(&values).take(attr.count as usize) {
+            take(*key, *value);
         }
-        if call(LOOKUP_AND_DELETE, &map, Some(&key), &mut value).context("spilled frees cannot be read")? {
-            all.push(make(key, value));
+        if at_end {
+            return Ok(());
         }
+        is_first = false;
     }
 }
 
@@ -63,28 +88,4 @@ pub fn missed_runs(program: impl AsFd) -> Result<u64> {
         return Err(io::Error::last_os_error()).context("the kernel does not tell of its BPF programs");
     }
     Ok(info[RECURSION_MISSES])
-}
-
-/// Makes the call; `false` when there is no such entry.
-fn call(command: libc::c_int, map: &impl AsFd, key: Option<&[u64; 2]>, out: &mut [u64; 2]) -> io::Result<bool> {
-    let attr = ElementAttr {
-        map_fd: map.as_fd().as_raw_fd() as u32,
-        _pad: 0,
-        key: key.map_or(0, |key| std::ptr::from_ref(key).addr() as u64),
-        value_or_next_key: std::ptr::from_mut(out).expose_provenance() as u64,
-        flags: 0,
-    };
-    if let Some(key) = key {
-        std::ptr::from_ref(key).expose_provenance();
-    }
-    // SAFETY: the attribute is as long as said, and both pointers in it lead to two words, which is the size of the
-    // map's keys and values; the kernel writes only to `out`.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<ElementAttr>()) };
-    if result == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-        error => Err(error),
-    }
 }

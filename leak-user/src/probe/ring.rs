@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Result, bail};
 use aya::maps::{Array, Map, MapData, RingBuf};
-use leak_ebpf::{Record, SpillKey, SpillValue};
+use leak_ebpf::{Record, SpillKey, SpillTime};
 
 use super::bpf_call;
 
@@ -43,14 +43,14 @@ impl Ring {
 
     /// Takes out the frees that were set aside, given how many ever were. They must be entered after the ring has been
     /// drained once more: the allocation that one ends may still stand in it.
-    pub fn take_spilled(&mut self, spilled_so_far: u64) -> Result<Vec<(SpillKey, SpillValue)>> {
+    pub fn take_spilled(&mut self, spilled_so_far: u64) -> Result<Vec<(SpillKey, SpillTime)>> {
         if spilled_so_far == self.collected_at {
             return Ok(Vec::new());
         }
         self.collected_at = spilled_so_far;
-        bpf_call::take_all(self.spilled.fd(), |key: [u64; 2], value: [u64; 2]| {
-            (SpillKey { addr: key[0], process: key[1] }, SpillValue { time: value[0], len: value[1] })
-        })
+        let mut frees = Vec::new();
+        bpf_call::take_all(self.spilled.fd(), |[addr, rest], time| frees.push((SpillKey::unpack(addr, rest), time)))?;
+        Ok(frees)
     }
 }
 

@@ -155,6 +155,8 @@ impl Trace {
         self.cost.begin(counts, target_cpu);
         let reporter = Reporter::start(renderer)?;
         let end = self.follow(&reporter).await?;
+        // Twice, for a free that is set aside while the ring is read is told by the next reading.
+        self.drain()?;
         self.drain()?;
         if !matches!(end, End::OutputClosed) {
             let draft = self.draft(true)?;
@@ -262,9 +264,7 @@ impl Trace {
             }
             ledger.enter(record, |process, frames| fleet.modules.locate(process, frames.iter()));
         });
-        for (key, value) in set_aside {
-            self.ledger.enter_spilled(key, value);
-        }
+        self.ledger.enter_spilled(set_aside);
         self.fleet.follow_changes(changed);
         self.fleet.find_trampolines(&returned)?;
         self.fleet.follow_forks(&forks, &mut self.ledger);

@@ -1,6 +1,10 @@
 //! leaktrace at work, and what came of it.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -47,6 +51,16 @@ impl Leaktrace {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    /// Keeps it from running for so long while `meanwhile` happens, as a machine does that has no time for it.
+    pub fn paused<T>(&mut self, time: Duration, meanwhile: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        self.running.signal(Signal::STOP);
+        let result = meanwhile();
+        sleep(time.saturating_sub(began.elapsed()));
+        self.running.signal(Signal::CONT);
+        result
     }
 
     /// Kills it outright; returns when it is gone.
