@@ -15,7 +15,7 @@ use leak_ebpf::{AllocRecord, Cookie, Counter, FreeRecord, Kind, RestoreRecord, S
 use crate::{
     arguments::{self, Outcome},
     call::{Call, Thread, read_user},
-    emit, lifecycle, unwind,
+    emit, unwind,
 };
 
 /// On entry of a function that gives out, moves or unmaps memory: notes the request and the stack.
@@ -93,9 +93,7 @@ fn end(regs: &pt_regs) -> Option<()> {
         Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
         Outcome::Allocated(addr) => {
             let head = emit::head(Kind::Alloc, cookie);
-            // The first return of a process makes its trampoline: user space is to find it soon.
-            let wake = lifecycle::trampoline(cookie.process) == 0;
-            emit::alloc(AllocRecord { head, addr, size: call.size, stack: thread.stack.id }, wake);
+            emit::alloc(AllocRecord { head, addr, size: call.size, stack: thread.stack.id });
         }
         Outcome::Gone => {}
         Outcome::Failed => {

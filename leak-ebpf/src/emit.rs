@@ -31,7 +31,13 @@ static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0
 static WOKEN: Array<u32> = Array::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
-static SETTINGS: Global<Settings> = Global::new(Settings { refuse_above: 0, wake_above: 0 });
+static SETTINGS: Global<Settings> = Global::new(Settings { refuse_above: 0, wake_above: 0, usual_trampoline: 0 });
+
+/// What user space has set.
+#[inline(always)]
+pub fn settings() -> Settings {
+    SETTINGS.load()
+}
 
 /// Adds to a counter of this processor. Programs may be preempted here, so a count can be off by a hit in a blue moon.
 #[inline(always)]
@@ -59,7 +65,7 @@ pub fn head(kind: Kind, cookie: Cookie) -> Head {
 #[inline(always)]
 pub fn stack(record: &StackRecord) -> Option<()> {
     let used = used();
-    if used > SETTINGS.load().refuse_above {
+    if used > settings().refuse_above {
         return None;
     }
     let depth = u64::from(record.depth).min(MAX_FRAMES as u64);
@@ -76,13 +82,12 @@ pub fn stack(record: &StackRecord) -> Option<()> {
     (sent == 0).then_some(())
 }
 
-/// Sends an allocation, or counts it as refused. `wake` has it read at once.
+/// Sends an allocation, or counts it as refused.
 #[inline(always)]
-pub fn alloc(record: AllocRecord, wake: bool) {
+pub fn alloc(record: AllocRecord) {
     let used = used();
-    let flags = if wake { u64::from(BPF_RB_FORCE_WAKEUP) } else { wake_flags(used) };
-    let room = used <= SETTINGS.load().refuse_above;
-    if !room || send_with(record, flags).is_none() {
+    let room = used <= settings().refuse_above;
+    if !room || send(record, used).is_none() {
         refused(record.size);
     }
 }
@@ -144,7 +149,7 @@ fn used() -> u64 {
 
 #[inline(always)]
 fn wake_flags(used: u64) -> u64 {
-    if used > SETTINGS.load().wake_above
+    if used > settings().wake_above
         && let Some(woken) = WOKEN.get_ptr_mut(0)
     {
         // SAFETY: the pointer is into the array. Two programs that both find 0 wake the reader twice, no more.

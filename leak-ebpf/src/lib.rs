@@ -303,6 +303,8 @@ pub struct Settings {
     pub refuse_above: u64,
     /// Bytes of the ring in use above which the reader is woken instead of waiting for its timer.
     pub wake_above: u64,
+    /// Where the kernel puts the return trampoline in a process that has nothing there yet.
+    pub usual_trampoline: u64,
 }
 
 const _: () = {
@@ -314,6 +316,6 @@ const _: () = {
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<SpillKey>() == 16);
-    assert!(size_of::<Settings>() == 16);
+    assert!(size_of::<Settings>() == 24);
     assert!(KNOWN_STACKS.is_power_of_two());
 };

@@ -20,12 +20,13 @@ static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 #[map]
 static GENERATIONS: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 
-/// Where the kernel's return trampoline is in each process, by slot; 0 until user space has found it.
+/// Where the kernel's return trampoline is in each process, by slot: first where it is to be expected, and where user
+/// space has found it as soon as that has looked. 0 is not known.
 #[map]
 static TRAMPOLINES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 
 /// The return trampoline of the process in this slot, or 0 while it is not known. Calibration has a slot beyond the
-/// table, and nobody will look for its trampoline: waking the reader for it would be priced as part of a hit.
+/// table, and no call inside another.
 #[inline(always)]
 pub fn trampoline(process: u16) -> u64 {
     TRAMPOLINES.get(u32::from(process)).copied().unwrap_or(NO_TRAMPOLINE)
@@ -52,7 +53,7 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
     change(process);
     if let Some(trampoline) = TRAMPOLINES.get_ptr_mut(u32::from(process)) {
         // SAFETY: the pointer is into the array.
-        unsafe { *trampoline = 0 };
+        unsafe { *trampoline = emit::settings().usual_trampoline };
     }
     let mut head = emit::head(Kind::Exec, Cookie { signature: 0, process, stepped: false });
     // Who ran it: a thread other than the first takes the first one's place and id.

@@ -10,7 +10,7 @@ use aya_log::EbpfLogger;
 use leak_ebpf::Counter;
 
 use super::{bpf_call, counts::Counts, known::Known, ring::Ring};
-use crate::notice::Notices;
+use crate::{notice::Notices, process::maps::usual_trampoline};
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"));
@@ -52,7 +52,7 @@ impl Kernel {
     pub fn load(ring_bytes: u32, notices: Notices) -> Result<(Self, Upward)> {
         let ring = u64::from(ring_bytes);
         // The last quarter is kept for frees; the reader is woken at half.
-        let settings = [ring / 4 * 3, ring / 2];
+        let settings = [ring / 4 * 3, ring / 2, usual_trampoline()];
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)

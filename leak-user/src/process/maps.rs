@@ -56,9 +56,34 @@ pub fn code_mappings(pid: u32) -> io::Result<Vec<CodeMapping>> {
     Ok(maps.into_iter().take(MAX_MAPPINGS).filter_map(code_mapping).collect())
 }
 
-/// Where the kernel's return trampoline is in a process: at the start of the page that it maps there for probes.
+/// Where the kernel's return trampoline is in a process: at the start of the page that it maps there for probes, once
+/// it has hit one.
 pub fn trampoline(pid: u32) -> Option<u64> {
-    let maps = Process::new(pid as i32).and_then(|process| process.maps()).ok()?;
+    trampoline_in(&all_mappings(pid)?)
+}
+
+/// Where it is or, as far as can be foretold, will be.
+pub fn expected_trampoline(pid: u32) -> Option<u64> {
+    let maps = all_mappings(pid)?;
+    let usual = usual_trampoline();
+    let is_taken = maps.iter().any(|map| (map.address.0..map.address.1).contains(&usual));
+    trampoline_in(&maps).or((!is_taken).then_some(usual))
+}
+
+/// Where the kernel maps that page unless something else is there: in the last page of the address space.
+pub fn usual_trampoline() -> u64 {
+    const PAGE: u64 = 4096;
+    // The flag is there only when the kernel uses what it says, five levels of page tables.
+    let has_five_levels =
+        std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.split_whitespace().any(|flag| flag == "la57"));
+    (1 << if has_five_levels { 56 } else { 47 }) - 2 * PAGE
+}
+
+fn all_mappings(pid: u32) -> Option<Vec<MemoryMap>> {
+    Some(Process::new(pid as i32).and_then(|process| process.maps()).ok()?.0)
+}
+
+fn trampoline_in(maps: &[MemoryMap]) -> Option<u64> {
     let is_probes = |map: &&MemoryMap| matches!(&map.pathname, MMapPath::Other(name) if name == "uprobes");
     maps.iter().find(is_probes).map(|map| map.address.0)
 }

@@ -11,7 +11,7 @@ use crate::{
     probe::{attach::Probes, load::Kernel},
     process::{
         identity::Target,
-        maps::trampoline,
+        maps::{expected_trampoline, trampoline},
         modules::{ModuleIndex, Modules},
     },
     report,
@@ -55,6 +55,7 @@ impl Traced {
     pub fn attach(pid: u32, slot: u16, means: Means<'_>) -> Result<Self> {
         let target = Target::open(pid)?;
         means.kernel.watch_exec(pid, slot)?;
+        means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))?;
         let rss = target.rss_at_attach;
         let mut traced = Self {
             target,
