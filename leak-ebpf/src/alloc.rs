@@ -91,6 +91,10 @@ fn end(regs: &pt_regs) -> Option<()> {
     let signature = Signature::from_u8(cookie.signature)?;
     match arguments::outcome(signature, regs.rax, call, || read_user(call.out)) {
         Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
+        Outcome::Allocated(_) if is_mremap(signature) && call.old != 0 && call.take_sent == 0 => {
+            // User space cannot know whether what was moved is a mapping that counts, so it may be lost.
+            emit::refused(call.size);
+        }
         Outcome::Allocated(addr) => {
             let head = emit::head(Kind::Alloc, cookie);
             emit::alloc(AllocRecord { head, addr, size: call.size, stack: thread.stack.id });
@@ -122,6 +126,11 @@ pub fn release(ctx: ProbeContext) -> u32 {
     }
     emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });
     0
+}
+
+#[inline(always)]
+fn is_mremap(signature: Signature) -> bool {
+    matches!(signature, Signature::Mremap | Signature::MremapCopy)
 }
 
 #[inline(always)]

@@ -66,18 +66,19 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
         }
         Signature::Mremap => {
             request.size = a2;
-            if a3 & MREMAP_DONTUNMAP == 0 {
-                request.old = a0;
-                request.old_len = a1;
-            } else {
-                request.signature = Signature::Mmap;
+            request.old = a0;
+            request.old_len = a1;
+            if a1 == 0 || a3 & MREMAP_DONTUNMAP != 0 {
+                request.signature = Signature::MremapCopy;
+                // No length asks for the shared pages that lie there a second time.
+                request.old_len = if a1 == 0 { PAGE } else { a1 };
             }
         }
         Signature::Munmap => {
             request.old = a0;
             request.old_len = a1;
         }
-        Signature::Free => return None,
+        Signature::Free | Signature::MremapCopy => return None,
     }
     if signature.is_mapping() && !is_range(request.old, request.old_len) {
         // Such a call fails, and must not take others' memory off the books until it has.
@@ -121,7 +122,7 @@ pub fn outcome(signature: Signature, result: u64, call: &Call, out: impl FnOnce(
                 Outcome::Allocated(call.old)
             }
         }
-        Signature::Mmap | Signature::Mremap if result > u64::MAX - PAGE => Outcome::Failed,
+        Signature::Mmap | Signature::Mremap | Signature::MremapCopy if result > u64::MAX - PAGE => Outcome::Failed,
         Signature::Mmap if call.counts == 0 => Outcome::Gone,
         Signature::Munmap => {
             if result as i32 == 0 {

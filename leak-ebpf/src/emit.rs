@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use leak_ebpf::{
     AllocRecord, COUNTERS, Cookie, Counter, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES, ProcessRecord,
-    RestoreRecord, Settings, SpillKey, SpillTime, StackRecord, TakeRecord,
+    RestoreRecord, Settings, Signature, SpillKey, SpillTime, StackRecord, TakeRecord,
 };
 
 /// Its size is set by the loader.
@@ -111,7 +111,7 @@ pub fn free(record: FreeRecord) {
 #[inline(always)]
 pub fn take(record: TakeRecord) -> bool {
     let sent = send(record, used()).is_some();
-    if !sent {
+    if !sent && record.head.signature != Signature::MremapCopy as u8 {
         spill(record.head, record.addr, record.len);
     }
     sent

@@ -57,6 +57,8 @@ pub enum Signature {
     Free = 11,
     /// `real = f(p, size, …)`: `xallocx`, which resizes a block where it is, or leaves it when `real` is below `size`.
     ResizeInPlace = 12,
+    /// An mremap that leaves the old pages mapped. No function is one; a call of mremap turns out to be.
+    MremapCopy = 13,
 }
 
 impl Signature {
@@ -75,13 +77,14 @@ impl Signature {
             10 => Self::Munmap,
             11 => Self::Free,
             12 => Self::ResizeInPlace,
+            13 => Self::MremapCopy,
             _ => return None,
         })
     }
 
     /// Whether the function hands out address space (mmap) rather than heap blocks.
     pub const fn is_mapping(self) -> bool {
-        matches!(self, Self::Mmap | Self::Mremap | Self::Munmap)
+        matches!(self, Self::Mmap | Self::Mremap | Self::MremapCopy | Self::Munmap)
     }
 }
 
@@ -124,7 +127,7 @@ pub enum Kind {
     /// A [`FreeRecord`]: a block is about to be freed.
     Free = 3,
     /// A [`TakeRecord`]: realloc, mremap or munmap has begun on this memory. It counts as gone until the thread's
-    /// next [`Kind::Restore`] brings it back.
+    /// next [`Kind::Restore`] brings it back; for a [`Signature::MremapCopy`] it stays.
     Take = 4,
     /// A [`RestoreRecord`]: the call that began with [`Kind::Take`] failed and the memory is still there.
     Restore = 5,

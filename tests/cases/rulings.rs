@@ -180,6 +180,14 @@ fn mremap_that_fails_restores_the_mapping_at_its_old_stack() {
 }
 
 #[test]
+fn mremap_that_leaves_the_old_pages_is_a_mapping_more() {
+    let case = "mremap_leaves_what_was_there";
+    assert_eq!(ruling(case), ((4 * PAGE, 2), vec![case, "old_mapping"]));
+    let case = "mremap_maps_shared_pages_twice";
+    assert_eq!(ruling(case), ((6 * PAGE, 2), vec![case, "shared_mapping"]));
+}
+
+#[test]
 fn file_mappings_are_not_counted() {
     assert_eq!(ruling("file_mapping"), (NOTHING, vec![]));
 }
@@ -228,9 +236,6 @@ fn after_a_call_left_by_longjmp_the_next_one_counts() {
 
 #[test]
 fn after_a_call_left_by_longjmp_one_in_its_place_counts_as_itself() {
-    if !open_claims() {
-        return;
-    }
     escape_holds("allocation_in_the_place_of_an_escape", (220, 1));
 }
 

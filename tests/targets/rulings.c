@@ -53,6 +53,12 @@ FRAME static char *old_mapping(char *at, size_t length, int flags) {
     return mapping;
 }
 
+FRAME static char *shared_mapping(size_t length) {
+    char *mapping = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    AFTER_CALL();
+    return took(mapping, length);
+}
+
 /* ---- realloc ---- */
 
 CASE(realloc_grows) { /* 5000 */
@@ -225,9 +231,20 @@ CASE(mremap_fails) { /* 2 pages, by old_mapping */
     check(mremap(mapping, 2 * PAGE, absurd, MREMAP_MAYMOVE) == MAP_FAILED);
 }
 
+#define LEAVING (MREMAP_MAYMOVE | MREMAP_DONTUNMAP)
+
+CASE(mremap_leaves_what_was_there) { /* 2 pages, and 2 by old_mapping */
+    took(mremap(old_mapping(NULL, 2 * PAGE, 0), 2 * PAGE, 2 * PAGE, LEAVING, NULL), 2 * PAGE);
+}
+
+CASE(mremap_maps_shared_pages_twice) { /* 3 pages, and 3 by shared_mapping */
+    took(mremap(shared_mapping(3 * PAGE), 0, 3 * PAGE, MREMAP_MAYMOVE), 3 * PAGE);
+}
+
+/* Shared: the kernel moves no private pages of a file and leaves them where they were. */
 static char *map_file(char *at, size_t length, int flags) {
     int file = open("/proc/self/exe", O_RDONLY);
-    char *mapping = mmap(at, length, PROT_READ, MAP_PRIVATE | flags, file, 0);
+    char *mapping = mmap(at, length, PROT_READ, MAP_SHARED | flags, file, 0);
     check(mapping != MAP_FAILED);
     close(file);
     return mapping;
@@ -236,6 +253,9 @@ static char *map_file(char *at, size_t length, int flags) {
 CASE(file_mapping) { /* nothing */
     check(mremap(map_file(NULL, PAGE, 0), PAGE, 2 * PAGE, MREMAP_MAYMOVE) != MAP_FAILED);
     map_file(NULL, 2 * PAGE, 0);
+    check(munmap(old_mapping(NULL, PAGE, 0), PAGE) == 0);
+    check(mremap(map_file(NULL, PAGE, 0), 0, PAGE, MREMAP_MAYMOVE) != MAP_FAILED);
+    check(mremap(map_file(NULL, PAGE, 0), PAGE, PAGE, LEAVING, NULL) != MAP_FAILED);
 }
 
 CASE(file_mapping_over_anonymous) { /* 3 pages, by old_mapping */
@@ -311,6 +331,8 @@ static void all(void) {
     mremap_moves();
     mremap_of_a_part();
     mremap_fails();
+    mremap_leaves_what_was_there();
+    mremap_maps_shared_pages_twice();
     file_mapping();
     file_mapping_over_anonymous();
     signal_handler_allocates();

@@ -76,6 +76,12 @@ impl Mappings {
         removed
     }
 
+    /// Whether anything lies in this range.
+    pub fn is_any_at(&self, start: u64, len: u64) -> bool {
+        let below_end = self.pieces.range(..start.saturating_add(len)).next_back();
+        below_end.is_some_and(|(_, piece)| piece.end > start)
+    }
+
     /// Whether anything of this call's mapping is left.
     pub fn is_owner_alive(&self, owner: u64) -> bool {
         self.owners.contains_key(&owner)

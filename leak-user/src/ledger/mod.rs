@@ -107,6 +107,8 @@ struct Books {
 enum Taken {
     Block(u64, Block),
     Pieces(Vec<Piece>),
+    /// Nothing, but the mapping that the call copies counts, and so will the copy.
+    Left,
 }
 
 impl Taken {
@@ -114,6 +116,7 @@ impl Taken {
         match self {
             Self::Block(_, block) => vec![block.stack],
             Self::Pieces(pieces) => pieces.iter().map(|piece| piece.stack).collect(),
+            Self::Left => Vec::new(),
         }
     }
 }
@@ -263,14 +266,18 @@ impl Ledger {
         let process = alloc.head.process;
         let signature = Signature::from_u8(alloc.head.signature);
         let moved = match signature {
-            Some(Signature::Realloc | Signature::ReallocProduct | Signature::ResizeInPlace | Signature::Mremap) => {
-                self.books(process).taken.remove(&alloc.head.tid)
-            }
+            Some(
+                Signature::Realloc
+                | Signature::ReallocProduct
+                | Signature::ResizeInPlace
+                | Signature::Mremap
+                | Signature::MremapCopy,
+            ) => self.books(process).taken.remove(&alloc.head.tid),
             _ => None,
         };
         // A mapping from before tracing, or of a file, is not ours to count because it was moved. What it was moved over
         // is gone all the same.
-        if signature == Some(Signature::Mremap) && moved.is_none() {
+        if matches!(signature, Some(Signature::Mremap | Signature::MremapCopy)) && moved.is_none() {
             self.unmapped(process, alloc.addr, page_rounded(alloc.size));
             return;
         }
@@ -306,8 +313,10 @@ impl Ledger {
 
     fn take(&mut self, take: &TakeRecord) {
         let process = take.head.process;
-        let is_mapping = Signature::from_u8(take.head.signature).is_some_and(Signature::is_mapping);
-        let taken = if is_mapping {
+        let signature = Signature::from_u8(take.head.signature);
+        let taken = if signature == Some(Signature::MremapCopy) {
+            self.books(process).mappings.is_any_at(take.addr, take.len).then_some(Taken::Left)
+        } else if signature.is_some_and(Signature::is_mapping) {
             let pieces = self.books(process).mappings.remove(take.addr, page_rounded(take.len), None);
             self.pieces_gone(process, &pieces);
             if pieces.is_empty() { None } else { Some(Taken::Pieces(pieces)) }
@@ -337,7 +346,7 @@ impl Ledger {
                     self.back(piece.stack, piece.end - piece.start, u64::from(revived));
                 }
             }
-            None => {}
+            Some(Taken::Left) | None => {}
         }
     }
 

@@ -96,7 +96,7 @@ fn arguments(signature: Signature) -> &'static [Register] {
         Signature::Size1 => &[RSI],
         Signature::Product01 | Signature::Realloc | Signature::ResizeInPlace | Signature::Munmap => &[RDI, RSI],
         Signature::ReallocProduct => &[RDI, RSI, RDX],
-        Signature::Mremap => &[RDI, RSI, RDX, RCX],
+        Signature::Mremap | Signature::MremapCopy => &[RDI, RSI, RDX, RCX],
         Signature::OutPointer => &[RDI, RDX],
         Signature::Mmap => &[RDI, RSI, RCX],
     }
