@@ -166,9 +166,11 @@ pub struct StackRecord {
     /// The stack's id: a hash of its frames, its process slot, and how often that changed what it runs.
     pub id: u64,
     /// How many of `frames` are filled.
-    pub depth: u32,
+    pub depth: u16,
     /// 1 when the walk stopped at [`MAX_FRAMES`] with frames left, else 0.
-    pub truncated: u32,
+    pub truncated: u16,
+    /// How often the process had changed what it runs: which mappings the addresses lie in.
+    pub generation: u32,
     /// Return addresses.
     pub frames: [u64; MAX_FRAMES],
 }

@@ -18,7 +18,7 @@ static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 
 /// How often each process, by slot, has changed what it runs: an address means another thing since.
 #[map]
-static GENERATIONS: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+static GENERATIONS: Array<u32> = Array::with_max_entries(MAX_PROCESSES, 0);
 
 /// Where the kernel's return trampoline is in each process, by slot: first where it is to be expected, and where user
 /// space has found it as soon as that has looked. 0 is not known.
@@ -32,11 +32,10 @@ pub fn trampoline(process: u16) -> u64 {
     TRAMPOLINES.get(u32::from(process)).copied().unwrap_or(NO_TRAMPOLINE)
 }
 
-/// What tells the stacks of a process from those with the same addresses in another, or before a change.
+/// How often the process in this slot has changed what it runs.
 #[inline(always)]
-pub fn address_space(process: u16) -> u64 {
-    let generation = GENERATIONS.get(u32::from(process)).copied().unwrap_or(0);
-    generation << 16 | u64::from(process)
+pub fn generation(process: u16) -> u32 {
+    GENERATIONS.get(u32::from(process)).copied().unwrap_or(0)
 }
 
 /// A traced process has replaced its program: its memory is gone, and its allocator may be another.

@@ -13,6 +13,8 @@ pub enum Record<'a> {
         id: u64,
         /// Whether it was cut at [`MAX_FRAMES`].
         truncated: bool,
+        /// See [`StackRecord::generation`](crate::StackRecord::generation).
+        generation: u32,
         /// Its return addresses, from the allocator's caller outwards.
         frames: Frames<'a>,
     },
@@ -71,9 +73,10 @@ impl<'a> Record<'a> {
         };
         Some(match head.kind {
             kind if kind == Kind::Stack as u8 => {
-                let depth = (word(3)? as u32 as usize).min(MAX_FRAMES);
+                let (shape, generation) = (word(3)? as u32, (word(3)? >> 32) as u32);
+                let depth = (shape as u16 as usize).min(MAX_FRAMES);
                 let frames = Frames(words.get(4..4 + depth)?);
-                Self::Stack { head, id: word(2)?, truncated: word(3)? >> 32 != 0, frames }
+                Self::Stack { head, id: word(2)?, truncated: shape >> 16 != 0, generation, frames }
             }
             kind if kind == Kind::Alloc as u8 => {
                 Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)? })

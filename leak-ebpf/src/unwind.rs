@@ -23,7 +23,9 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// was no room to tell user space of it.
 #[inline(always)]
 pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord) -> Option<u64> {
-    walk(regs, ret, lifecycle::address_space(cookie.process), record);
+    let generation = lifecycle::generation(cookie.process);
+    record.generation = generation;
+    walk(regs, ret, u64::from(generation) << 16 | u64::from(cookie.process), record);
     if record.truncated != 0 {
         emit::count(Counter::StacksTruncated, 1);
     }
@@ -35,6 +37,7 @@ pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecor
     Some(record.id)
 }
 
+/// `address_space` tells the stack from those with the same addresses in another process, or before a change.
 #[inline(always)]
 fn walk(regs: &pt_regs, ret: u64, address_space: u64, record: &mut StackRecord) {
     let mut hash = mix(address_space, ret);
@@ -61,7 +64,7 @@ fn walk(regs: &pt_regs, ret: u64, address_space: u64, record: &mut StackRecord) 
     if depth == MAX_FRAMES && is_frame_pointer(fp, below) && read_user(fp).is_some() {
         record.truncated = 1;
     }
-    record.depth = depth as u32;
+    record.depth = depth as u16;
     record.id = hash ^ hash >> 32;
 }
 
