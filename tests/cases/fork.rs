@@ -105,9 +105,6 @@ fn a_process_that_becomes_another_program_begins_its_books_anew() {
 /// until it has its own is not seen, and cannot be without stopping it: so the gap is said.
 #[test]
 fn a_process_that_becomes_another_program_in_a_thread_begins_its_books_anew_with_a_gap_that_is_said() {
-    if !crate::harness::open_claims() {
-        return;
-    }
     let machine = Machine::shared();
     let mut target = ready(&machine);
     let mut leaktrace = machine.attach(target.pid(), "--format json -T 10000 60");

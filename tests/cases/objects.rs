@@ -4,7 +4,7 @@ use std::{fs, process::Command, thread::sleep, time::Duration};
 
 use crate::{
     fork::{order, ready},
-    harness::{Machine, Scratch, first_function, functions, number, open_claims, stacks},
+    harness::{Machine, Scratch, first_function, functions, number, stacks},
     rulings::held_below,
 };
 
@@ -76,9 +76,6 @@ fn a_library_loaded_while_traced_has_its_functions_named_and_so_has_the_next_in_
 #[test]
 fn a_library_gone_before_it_could_be_looked_at_is_never_taken_for_the_next_in_its_place() {
     const ROUNDS: u64 = 20;
-    if !open_claims() {
-        return;
-    }
     let machine = Machine::shared();
     let scratch = Scratch::new();
     let [one, other] = twins(&scratch);

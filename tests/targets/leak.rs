@@ -28,7 +28,7 @@ static COUNTING: books::Counting = books::Counting;
 /// Makes the Site constants and their names.
 macro_rules! sites {
     ($($name:ident),* $(,)?) => {
-        #[allow(non_camel_case_types)]
+        #[expect(non_camel_case_types, reason = "a site bears the name of its function")]
         enum Site { $($name),* }
         const NAMES: &[&str] = &[$(stringify!($name)),*];
         const _: () = assert!(NAMES.len() <= OUTSIDE);

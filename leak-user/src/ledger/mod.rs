@@ -130,11 +130,12 @@ impl Ledger {
         Self { sizes, ..Self::default() }
     }
 
-    /// Enters one record. `locate` is asked where a stack's return addresses lie when the stack is new.
-    pub fn enter(&mut self, record: &Record<'_>, locate: impl FnOnce(u16, Frames<'_>) -> Box<[Location]>) {
+    /// Enters one record. `locate` is asked where a stack's return addresses lie, in which
+    /// generation of its process's mappings, when the stack is new.
+    pub fn enter(&mut self, record: &Record<'_>, locate: impl FnOnce(u16, u32, Frames<'_>) -> Box<[Location]>) {
         match record {
-            Record::Stack { head, id, frames, .. } => {
-                self.stacks.intern(*id, head.process, || locate(head.process, *frames));
+            Record::Stack { head, id, generation, frames, .. } => {
+                self.stacks.intern(*id, head.process, || locate(head.process, *generation, *frames));
             }
             Record::Alloc(alloc) => self.alloc(alloc),
             Record::Free(free) => {

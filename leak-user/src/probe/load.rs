@@ -9,7 +9,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use leak_ebpf::Counter;
 
-use super::{bpf_call, counts::Counts, known::Known, ring::Ring};
+use super::{bpf_call, counts::Counts, generations::Generations, known::Known, ring::Ring};
 use crate::{notice::Notices, process::maps::usual_trampoline};
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
@@ -24,6 +24,7 @@ pub struct Kernel {
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
+    generations: Generations,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -76,12 +77,31 @@ impl Kernel {
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
-        Ok((Self { ebpf, log, traced, trampolines }, Upward { ring, counts, known }))
+        let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
+        Ok((Self { ebpf, log, traced, trampolines, generations }, Upward { ring, counts, known }))
+    }
+
+    /// How often each process has changed what it runs.
+    pub fn generations(&self) -> Generations {
+        self.generations.clone()
     }
 
     /// Has execs of this process reported under its slot.
     pub fn watch_exec(&mut self, pid: u32, process: u16) -> Result<()> {
         self.traced.insert(pid, process, 0).with_context(|| format!("process {pid} cannot be added to the traced ones"))
+    }
+
+    /// Has no more of this process reported under this slot: it is gone, and another may bear its id, even be traced.
+    pub fn unwatch(&mut self, pid: u32, process: u16) -> Result<()> {
+        if self.traced.get(&pid, 0).is_ok_and(|watched| watched == process) {
+            self.traced.remove(&pid)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a slot that another process had ready for a new one: the same addresses are other stacks from now on.
+    pub fn renew(&mut self, process: u16) -> Result<()> {
+        self.generations.advance(process)
     }
 
     /// Tells the programs where the return trampoline is in the process in this slot.

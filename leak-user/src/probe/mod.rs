@@ -7,6 +7,7 @@ pub mod attach;
 mod bpf_call;
 pub mod calibrate;
 pub mod counts;
+pub mod generations;
 pub mod known;
 pub mod load;
 pub mod place;

@@ -7,10 +7,17 @@ use std::{
 
 use anyhow::{Result, bail};
 use procfs::process as proc;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+    time::{ClockId, clock_gettime},
+};
 
 /// `PF_KTHREAD` of `/proc/PID/stat`'s flags.
 const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// `PF_FORKNOEXEC` of the same: it was made by fork or vfork and runs its maker's program still.
+const PF_FORKNOEXEC: u32 = 0x40;
 
 /// A process that was running when it was opened.
 #[derive(Debug)]
@@ -88,9 +95,45 @@ impl Target {
         })
     }
 
+    /// Whether it has exited.
+    pub fn has_exited(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether it has exited and another process bears its pid by now.
+    pub fn is_replaced(&self) -> bool {
+        self.has_exited()
+            && proc::Process::new(self.pid as i32)
+                .and_then(|entry| entry.stat())
+                // It is itself as long as it waits for its parent.
+                .is_ok_and(|stat| stat.starttime != self.start_ticks || !matches!(stat.state, 'Z' | 'X'))
+    }
+
+    /// Whether it has replaced its program since it was made.
+    pub fn has_replaced_program(&self) -> bool {
+        let stat = proc::Process::new(self.pid as i32).and_then(|entry| entry.stat());
+        stat.is_ok_and(|stat| stat.flags & PF_FORKNOEXEC == 0)
+    }
+
+    /// Whether it was made at this time (nanoseconds of `CLOCK_MONOTONIC`), as exactly as `/proc` tells.
+    pub fn was_made_at(&self, time: u64) -> bool {
+        let nanoseconds = |clock| {
+            let now = clock_gettime(clock);
+            now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+        };
+        // Processes are dated by a clock that goes on while the machine sleeps.
+        let slept = nanoseconds(ClockId::Boottime).saturating_sub(nanoseconds(ClockId::Monotonic));
+        let tick = (time + slept) / (1_000_000_000 / procfs::ticks_per_second());
+        // It is dated before it is told of.
+        (self.start_ticks..=self.start_ticks + 1).contains(&tick)
+    }
+
     /// Reads its name and program anew, after an exec.
     pub fn refresh_names(&mut self) {
-        if let Ok(entry) = proc::Process::new(self.pid as i32) {
+        if let Ok(entry) = proc::Process::new(self.pid as i32)
+            && !self.has_exited()
+        {
             if let Ok(stat) = entry.stat() {
                 self.comm = stat.comm;
             }

@@ -44,63 +44,131 @@ pub struct Module {
 }
 
 /// All modules of all traced processes, each file once.
-#[derive(Debug, Default)]
 pub struct Modules {
     all: Vec<Arc<Module>>,
     by_file: HashMap<((i32, i32), u64), ModuleIndex>,
     processes: HashMap<u16, AddressSpace>,
+    generation_of: Box<dyn Fn(u16) -> u32>,
 }
 
-/// The code mappings of one process as last read.
+/// The code mappings of one process as they were read.
 #[derive(Debug)]
 struct AddressSpace {
-    pid: u32,
-    mappings: Vec<(CodeMapping, ModuleIndex)>,
+    /// None once the process is gone: another may bear its id.
+    pid: Option<u32>,
+    now: Snapshot,
+    /// Of before the process last changed what it maps: stacks from then may still be on their way.
+    before: Option<Snapshot>,
     read_at: Instant,
-    /// Whether the process has said that they changed since.
-    stale: bool,
+}
+
+#[derive(Debug, Default)]
+struct Snapshot {
+    /// How often the process had changed what it maps.
+    generation: u32,
+    mappings: Vec<(CodeMapping, ModuleIndex)>,
+}
+
+impl Snapshot {
+    fn find(&self, address: u64) -> Option<Location> {
+        let next = self.mappings.partition_point(|(mapping, _)| mapping.start <= address);
+        let (mapping, module) = self.mappings.get(next.checked_sub(1)?)?;
+        (address < mapping.end)
+            .then(|| Location { module: Some(*module), offset: address - mapping.start + mapping.file_offset })
+    }
+}
+
+impl AddressSpace {
+    /// Where an address of this generation lies. Of one that was not looked at while it lasted, only what was so before
+    /// and is so after is known.
+    fn find(&self, generation: u32, address: u64) -> Option<Location> {
+        match &self.before {
+            _ if generation >= self.now.generation => self.now.find(address),
+            Some(before) if before.generation == generation => before.find(address),
+            Some(before) => self.now.find(address).filter(|location| before.find(address) == Some(*location)),
+            None => None,
+        }
+    }
 }
 
 /// An address outside all known mappings has them read anew, but not more often than this.
 const REREAD_AFTER: Duration = Duration::from_millis(200);
 
+/// The mappings of a process that keeps changing them are read so often in a row, at most.
+const READINGS: u32 = 3;
+
 impl Modules {
-    /// Reads the mappings of a process, at its start or after an exec.
+    /// An empty table. `generation_of` tells how often the process in a slot has changed what it maps.
+    pub fn new(generation_of: impl Fn(u16) -> u32 + 'static) -> Self {
+        Self {
+            all: Vec::new(),
+            by_file: HashMap::new(),
+            processes: HashMap::new(),
+            generation_of: Box::new(generation_of),
+        }
+    }
+
+    /// Reads the mappings of a process.
     pub fn read(&mut self, process: u16, pid: u32) -> io::Result<()> {
-        let mappings = code_mappings(pid)?
-            .into_iter()
-            .map(|mapping| {
-                let module = self.intern(pid, &mapping);
-                (mapping, module)
-            })
-            .collect();
-        self.processes.insert(process, AddressSpace { pid, mappings, read_at: Instant::now(), stale: false });
+        let mut generation = (self.generation_of)(process);
+        let mut mappings = code_mappings(pid)?;
+        for _ in 1..READINGS {
+            let after = (self.generation_of)(process);
+            if after == generation {
+                break;
+            }
+            generation = after;
+            mappings = code_mappings(pid)?;
+        }
+        let mappings = mappings.into_iter().map(|mapping| {
+            let module = self.intern(pid, &mapping);
+            (mapping, module)
+        });
+        let now = Snapshot { generation, mappings: mappings.collect() };
+        let before = self
+            .processes
+            .remove(&process)
+            .and_then(|space| if space.now.generation == generation { space.before } else { Some(space.now) });
+        self.processes.insert(process, AddressSpace { pid: Some(pid), now, before, read_at: Instant::now() });
         Ok(())
     }
 
-    /// Drops the mappings of a process: all of them are gone, whether or not those that came can still be read.
+    /// Drops the mappings of a process, to be read anew when its next stack arrives: all of them are gone, whether or not
+    /// those that came can still be read.
     pub fn drop_mappings(&mut self, process: u16) {
         if let Some(space) = self.processes.get_mut(&process) {
-            space.mappings.clear();
+            (space.now, space.before) = (Snapshot::default(), None);
         }
     }
 
-    /// Has the mappings of a process read anew when the next stack of it arrives: they have changed.
-    pub fn forget(&mut self, process: u16) {
+    /// Keeps the mappings of a process as they are: it is gone.
+    pub fn freeze(&mut self, process: u16) {
         if let Some(space) = self.processes.get_mut(&process) {
-            space.stale = true;
+            space.pid = None;
         }
     }
 
-    /// Where the calls that return to these addresses lie.
-    pub fn locate(&mut self, process: u16, returns: impl Iterator<Item = u64> + Clone) -> Box<[Location]> {
+    /// Drops all that is known of a process, but for the files.
+    pub fn drop_process(&mut self, process: u16) {
+        self.processes.remove(&process);
+    }
+
+    /// Where the calls that return to these addresses lie, or lay when the process had changed its mappings so often.
+    pub fn locate(
+        &mut self,
+        process: u16,
+        generation: u32,
+        returns: impl Iterator<Item = u64> + Clone,
+    ) -> Box<[Location]> {
         // The return address is behind the call; one less is inside it, also where the call ends its function.
         let calls = returns.map(|address| address.wrapping_sub(1));
-        let is_stale = self.processes.get(&process).is_some_and(|space| space.stale);
-        if is_stale || calls.clone().any(|address| self.find(process, address).is_none()) {
+        let find = |modules: &Self, address| modules.processes.get(&process)?.find(generation, address);
+        if self.processes.get(&process).is_some_and(|space| generation > space.now.generation) {
             self.reread(process);
+        } else if calls.clone().any(|address| find(self, address).is_none()) {
+            self.reread_if_old(process);
         }
-        calls.map(|address| self.find(process, address).unwrap_or(Location { module: None, offset: address })).collect()
+        calls.map(|address| find(self, address).unwrap_or(Location { module: None, offset: address })).collect()
     }
 
     /// The module at this place; indices come from this table alone.
@@ -116,7 +184,7 @@ impl Modules {
     /// The distinct files that a process maps, each with one of its mappings.
     pub fn of_process(&self, process: u16) -> Vec<(ModuleIndex, &CodeMapping)> {
         let mut seen: Vec<(ModuleIndex, &CodeMapping)> = Vec::new();
-        for (mapping, module) in self.processes.get(&process).into_iter().flat_map(|space| &space.mappings) {
+        for (mapping, module) in self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings) {
             if seen.iter().all(|(known, _)| known != module) {
                 seen.push((*module, mapping));
             }
@@ -124,26 +192,24 @@ impl Modules {
         seen
     }
 
-    fn find(&self, process: u16, address: u64) -> Option<Location> {
-        let mappings = &self.processes.get(&process)?.mappings;
-        let next = mappings.partition_point(|(mapping, _)| mapping.start <= address);
-        let (mapping, module) = mappings.get(next.checked_sub(1)?)?;
-        (address < mapping.end)
-            .then(|| Location { module: Some(*module), offset: address - mapping.start + mapping.file_offset })
+    /// The distinct files that a process maps.
+    pub fn files_of(&self, process: u16) -> Vec<ModuleIndex> {
+        self.of_process(process).into_iter().map(|(module, _)| module).collect()
+    }
+
+    fn reread_if_old(&mut self, process: u16) {
+        if self.processes.get(&process).is_some_and(|space| space.read_at.elapsed() > REREAD_AFTER) {
+            self.reread(process);
+        }
     }
 
     fn reread(&mut self, process: u16) {
-        if let Some(space) = self.processes.get(&process)
-            && (space.stale || space.read_at.elapsed() > REREAD_AFTER)
+        // A process that is gone keeps the mappings it had.
+        if let Some(pid) = self.processes.get(&process).and_then(|space| space.pid)
+            && self.read(process, pid).is_err()
+            && let Some(space) = self.processes.get_mut(&process)
         {
-            let pid = space.pid;
-            // A process that is gone keeps the mappings it had.
-            if self.read(process, pid).is_err()
-                && let Some(space) = self.processes.get_mut(&process)
-            {
-                space.read_at = Instant::now();
-                space.stale = false;
-            }
+            space.read_at = Instant::now();
         }
     }
 

@@ -96,7 +96,7 @@ impl Draft {
         }
         let (stacks, calls) = shown.into_iter().map(|(_, stack, entry)| (entry, stack.frames.clone())).unzip();
         report.stacks = stacks;
-        Self { report, calls, modules: fleet.modules.all().to_vec() }
+        Self { report, calls, modules: fleet.means.modules.all().to_vec() }
     }
 }
 

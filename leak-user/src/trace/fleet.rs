@@ -1,31 +1,39 @@
 //! The processes under trace, and with them all that goes down into the kernel: which are attached, which come along
-//! because a traced one made them, which have changed what they run.
+//! because a traced one made them, which have changed what they run, which are gone.
+//!
+//! A process is told by its pidfd and start time, never by its pid alone: that may be another's by now.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use leak_ebpf::MAX_PROCESSES;
 
 use super::{
-    Lookup, children,
+    Lookup, children, files,
+    removal::Removal,
+    slots::Slots,
     target::{Means, Traced},
 };
-use crate::{ledger::Ledger, notice::Notices, probe::load::Kernel, process::modules::Modules, report};
+use crate::{
+    ledger::Ledger,
+    notice::Notices,
+    probe::load::Kernel,
+    process::{identity::Target, maps::expected_trampoline, modules::Modules},
+    report,
+};
 
-/// The processes, the programs that watch them, and the modules that they map.
+/// The processes, and what placing probes in them takes.
 pub struct Fleet {
-    /// The modules of all of them.
-    pub modules: Modules,
-    /// The loaded programs.
-    pub kernel: Kernel,
-    lookup: Lookup,
-    notices: Notices,
+    /// The programs that watch them, and the modules that they map.
+    pub means: Means,
+    removal: Removal,
     traced: Vec<Traced>,
-    next_slot: u16,
-    /// Parents and children that use the parent's memory until they exec (vfork).
-    borrowing: BTreeSet<(u32, u32)>,
-    /// Children whose first moments were not seen.
-    late: u64,
+    slots: Slots,
+    /// Processor time of children that are gone.
+    cpu_of_gone: Duration,
 }
 
 /// A process that a traced one has just made.
@@ -35,30 +43,41 @@ pub struct Fork {
     pub parent: u16,
     /// The slot kept for the child, whose books are a copy of the parent's; none for one that borrows its memory.
     pub child: Option<u16>,
+    /// When, by the records' clock.
+    pub time: u64,
 }
 
 impl Fleet {
     /// A fleet of nothing yet.
-    pub fn new(kernel: Kernel, lookup: Lookup, notices: Notices) -> Self {
-        Self {
-            modules: Modules::default(),
-            kernel,
-            lookup,
-            notices,
+    pub fn new(kernel: Kernel, lookup: Lookup, notices: Notices) -> Result<Self> {
+        Ok(Self {
+            means: Means {
+                modules: Modules::new({
+                    let generations = kernel.generations();
+                    move |slot| generations.of(slot)
+                }),
+                kernel,
+                lookup,
+                notices,
+                late: 0,
+            },
+            removal: Removal::start()?,
             traced: Vec::new(),
-            next_slot: 0,
-            borrowing: BTreeSet::new(),
-            late: 0,
-        }
+            slots: Slots::default(),
+            cpu_of_gone: Duration::ZERO,
+        })
     }
 
     /// A slot for one more process.
     pub fn take_slot(&mut self) -> Option<u16> {
-        let slot = self.next_slot;
-        (u32::from(slot) < MAX_PROCESSES).then(|| {
-            self.next_slot += 1;
-            slot
-        })
+        let slot = self.slots.take()?;
+        if slot.is_used
+            && let Err(error) = self.means.kernel.renew(slot.number)
+        {
+            self.means.notices.say(&format!("a process is not traced: {error:#}"));
+            return None;
+        }
+        Some(slot.number)
     }
 
     /// Attaches to a running process.
@@ -66,19 +85,40 @@ impl Fleet {
         if self.has(pid) {
             bail!("process {pid} was given twice; give each PID once");
         }
+        files::allow_many();
+        let target = Target::open(pid)?;
         let slot = self.take_slot().with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced"))?;
-        self.attach_in(pid, slot)
+        self.means.kernel.watch_exec(pid, slot)?;
+        self.expect_trampoline(pid, slot)?;
+        let mut traced = Traced::new(target, slot, false);
+        traced.attach(&mut self.means)?;
+        self.traced.push(traced);
+        Ok(())
+    }
+
+    /// Takes note that the process in this slot runs another program since, by the thread of this id.
+    pub fn begin_anew(&mut self, slot: u16, thread: u32) {
+        self.means.modules.drop_mappings(slot);
+        let Some(traced) = self.traced.iter_mut().find(|traced| traced.slot == slot) else { return };
+        let by_first_thread = traced.target.pid == thread;
+        if let Some(probes) = traced.begin_anew(by_first_thread, &mut self.means) {
+            self.removal.take_out(probes);
+        }
     }
 
     /// Places probes on what processes that changed what they run have mapped since.
-    pub fn follow_changes(&mut self, changed: BTreeSet<u16>) {
-        for slot in changed {
-            let Some(place) = self.traced.iter().position(|traced| traced.slot == slot) else { continue };
-            let (traced, means) = self.with_means(place);
-            let (pid, notices) = (traced.target.pid, means.notices);
-            if let Err(error) = traced.reattach(means) {
-                notices.say(&format!("process {pid} has changed what it runs: {error:#}"));
+    pub fn follow_changes(&mut self, changed: &BTreeSet<u16>) {
+        for traced in self.traced.iter_mut().filter(|traced| changed.contains(&traced.slot)) {
+            if !traced.target.has_exited() {
+                traced.attach_or_search(&mut self.means);
             }
+        }
+    }
+
+    /// Looks again for allocators that were not there when they were looked for.
+    pub fn search_on(&mut self) {
+        for traced in &mut self.traced {
+            traced.search_on(&mut self.means);
         }
     }
 
@@ -86,50 +126,39 @@ impl Fleet {
     pub fn find_trampolines(&mut self, returned: &BTreeSet<u16>) -> Result<()> {
         for traced in self.traced.iter_mut().filter(|traced| returned.contains(&traced.slot)) {
             if let Some(trampoline) = traced.find_trampoline() {
-                self.kernel.set_trampoline(traced.slot, trampoline)?;
+                self.means.kernel.set_trampoline(traced.slot, trampoline)?;
             }
         }
         Ok(())
     }
 
-    /// A thread of the process in this slot ran an exec and took its place: the probes were on the one before, and what
-    /// the new program does until it has its own is not seen.
-    pub fn lose_probes(&mut self, slot: u16) {
-        if let Some(traced) = self.traced.iter_mut().find(|traced| traced.slot == slot) {
-            traced.lose_probes();
-            self.late += 1;
-        }
-    }
-
     /// Attaches to the children that traced processes have made. Books kept for a child that is gone already are
     /// dropped.
     pub fn follow_forks(&mut self, forks: &[Fork], ledger: &mut Ledger) {
-        for parent in forks.iter().map(|fork| fork.parent).collect::<BTreeSet<_>>() {
-            let Some(pid) = self.traced.iter().find(|traced| traced.slot == parent).map(|traced| traced.target.pid)
-            else {
-                continue;
-            };
-            let mut copies = forks.iter().filter(|fork| fork.parent == parent).filter_map(|fork| fork.child);
-            for child in children::of(pid).into_iter().filter(|child| !self.has(*child)).collect::<Vec<_>>() {
-                if children::share_memory(pid, child) {
-                    self.borrowing.insert((pid, child));
-                } else if let Some(slot) = copies.next().or_else(|| self.take_slot()) {
+        let mut by_parent: BTreeMap<u16, Vec<Fork>> = BTreeMap::new();
+        for fork in forks {
+            by_parent.entry(fork.parent).or_default().push(*fork);
+        }
+        for (parent, mut forks) in by_parent {
+            // Whatever becomes of a child, its first moments are not seen.
+            self.means.late += forks.len() as u64;
+            forks.retain(|fork| fork.child.is_some());
+            for child in self.new_children(parent) {
+                let copy = if child.has_copy() { take_copy(&mut forks, &child.target) } else { None };
+                if let Some(slot) = copy.or_else(|| self.take_slot()) {
                     self.adopt(child, slot, ledger);
                 }
             }
-            copies.for_each(|slot| ledger.forget_process(slot));
+            for slot in forks.into_iter().filter_map(|fork| fork.child) {
+                ledger.forget_process(slot);
+                self.slots.give_back(slot);
+            }
         }
     }
 
-    /// Attaches to children that borrowed their parent's memory and run a program of their own by now.
-    pub fn follow_execs(&mut self, ledger: &mut Ledger) {
-        for (parent, child) in std::mem::take(&mut self.borrowing) {
-            if children::share_memory(parent, child) {
-                self.borrowing.insert((parent, child));
-            } else if let Some(slot) = self.take_slot() {
-                self.adopt(child, slot, ledger);
-            }
-        }
+    /// Whether the process in this slot is gone and another bears its pid: what is told of that pid is not of ours.
+    pub fn is_replaced(&self, slot: u16) -> bool {
+        self.traced.iter().any(|traced| traced.slot == slot && traced.target.is_replaced())
     }
 
     /// Whether any process still runs.
@@ -137,25 +166,32 @@ impl Fleet {
         self.traced.iter_mut().any(Traced::is_alive)
     }
 
-    /// Lets children go that have exited: what they held went with them.
-    pub fn release_exited_children(&mut self, ledger: &mut Ledger) {
-        let mut gone = Vec::new();
-        let mut place = 0;
-        while place < self.traced.len() {
-            if self.traced[place].is_child && !self.traced[place].is_alive() {
-                let traced = self.traced.remove(place);
-                ledger.forget_process(traced.slot);
-                gone.push(traced);
-            } else {
-                place += 1;
-            }
+    /// Slots of processes that have exited and were not released yet. Their last records are in the ring by now.
+    pub fn exited(&self) -> BTreeSet<u16> {
+        let is_exited = |traced: &&Traced| !traced.is_released && traced.target.has_exited();
+        self.traced.iter().filter(is_exited).map(|traced| traced.slot).collect()
+    }
+
+    /// Sees to the end of these processes, whose last records were read. Children go altogether, for what they held went
+    /// with them; of the others it is told in the final report.
+    pub fn release(&mut self, exited: &BTreeSet<u16>, ledger: &mut Ledger) -> Result<()> {
+        for traced in self.traced.iter_mut().filter(|traced| exited.contains(&traced.slot)) {
+            self.means.kernel.unwatch(traced.target.pid, traced.slot)?;
+            self.removal.take_out(traced.release(&mut self.means));
+            self.means.modules.freeze(traced.slot);
         }
-        drop_aside(gone);
+        for mut gone in self.traced.extract_if(.., |traced| traced.is_released && traced.is_child) {
+            self.cpu_of_gone += gone.look();
+            self.means.modules.drop_process(gone.slot);
+            ledger.forget_process(gone.slot);
+            self.slots.give_back(gone.slot);
+        }
+        Ok(())
     }
 
     /// Processor time of all processes so far.
     pub fn cpu(&mut self) -> Duration {
-        self.traced.iter_mut().map(Traced::look).sum()
+        self.cpu_of_gone + self.traced.iter_mut().map(Traced::look).sum::<Duration>()
     }
 
     /// What a report says of them.
@@ -168,10 +204,10 @@ impl Fleet {
         self.traced.iter().find(|traced| traced.slot == slot).map(|traced| traced.target.pid)
     }
 
-    /// How often probes were not hit that should have been: runs that the kernel left out, and children that were
-    /// attached to after they had begun to run.
+    /// How often probes were not hit that should have been: runs that the kernel left out, and programs that ran before
+    /// they had probes: children, whose beginning is never seen, and some that a process became.
     pub fn missed(&mut self) -> Result<u64> {
-        Ok(self.kernel.missed_runs()? + self.late)
+        Ok(self.means.kernel.missed_runs()? + self.means.late)
     }
 
     /// Takes all probes out.
@@ -179,45 +215,87 @@ impl Fleet {
         self.traced.clear();
     }
 
-    fn adopt(&mut self, pid: u32, slot: u16, ledger: &mut Ledger) {
-        match self.attach_in(pid, slot) {
-            Ok(()) => {
-                self.late += 1;
-                if let Some(traced) = self.traced.last_mut() {
-                    traced.is_child = true;
-                }
-                self.notices.detail(&format!("process {pid} is traced as a child"));
+    /// Traces a child in this slot, which has a copy of its parent's books.
+    fn adopt(&mut self, child: Child, slot: u16, ledger: &mut Ledger) {
+        let Child { target, borrows } = child;
+        let pid = target.pid;
+        if let Err(error) = self.means.kernel.watch_exec(pid, slot).and_then(|()| self.expect_trampoline(pid, slot)) {
+            self.means.notices.say(&format!("child {pid} is not traced: {error:#}"));
+            ledger.forget_process(slot);
+            self.slots.give_back(slot);
+            return;
+        }
+        let mut traced = Traced::new(target, slot, true);
+        // From here on an exec is told. One from before was not, and let go of what the parent had.
+        let has_own_program = traced.target.has_replaced_program();
+        if has_own_program {
+            ledger.forget_process(slot);
+        }
+        if has_own_program || !borrows {
+            traced.attach_or_search(&mut self.means);
+        }
+        self.traced.push(traced);
+        self.means.notices.detail(&format!("process {pid} is traced as a child"));
+        self.adopt_children_unheard_of(slot, ledger);
+    }
+
+    /// Traces the children that a child has made before it was traced itself.
+    fn adopt_children_unheard_of(&mut self, parent: u16, ledger: &mut Ledger) {
+        for child in self.new_children(parent) {
+            self.means.late += 1;
+            let Some(slot) = self.take_slot() else { return };
+            if child.has_copy() {
+                ledger.fork(parent, slot);
             }
-            Err(error) => {
-                ledger.forget_process(slot);
-                self.notices.detail(&format!("a child is not traced: {error:#}"));
-            }
+            self.adopt(child, slot, ledger);
         }
     }
 
-    fn attach_in(&mut self, pid: u32, slot: u16) -> Result<()> {
-        let means =
-            Means { kernel: &mut self.kernel, modules: &mut self.modules, lookup: &self.lookup, notices: self.notices };
-        let traced = Traced::attach(pid, slot, means)?;
-        self.traced.push(traced);
-        Ok(())
+    /// Tells the programs where the return trampoline will be, for the calls that come before it can be looked for.
+    fn expect_trampoline(&mut self, pid: u32, slot: u16) -> Result<()> {
+        self.means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))
     }
 
-    fn with_means(&mut self, place: usize) -> (&mut Traced, Means<'_>) {
-        let means =
-            Means { kernel: &mut self.kernel, modules: &mut self.modules, lookup: &self.lookup, notices: self.notices };
-        (&mut self.traced[place], means)
+    /// The children of the process in this slot that are not traced yet, the oldest first.
+    fn new_children(&self, parent: u16) -> Vec<Child> {
+        let Some(parent) = self.traced.iter().find(|traced| traced.slot == parent) else { return Vec::new() };
+        let children = children::of(parent.target.pid);
+        // If it is gone by now, they may be another's.
+        if parent.target.has_exited() {
+            return Vec::new();
+        }
+        let unknown = children.into_iter().filter(|child| !self.has(*child));
+        unknown.filter_map(|child| Child::open(child, parent.target.pid)).collect()
     }
 
+    /// Whether the process that bears this pid now is traced.
     fn has(&self, pid: u32) -> bool {
-        self.traced.iter().any(|traced| traced.target.pid == pid)
-            || self.borrowing.iter().any(|(_, child)| *child == pid)
+        self.traced.iter().any(|traced| traced.target.pid == pid && !traced.target.has_exited())
     }
 }
 
-/// Takes probes out on a thread of its own: the kernel waits for each, and the ring must be read meanwhile.
-fn drop_aside(gone: Vec<Traced>) {
-    if !gone.is_empty() {
-        thread::spawn(move || drop(gone));
+/// A child that is not traced yet.
+struct Child {
+    target: Target,
+    /// Whether it uses its parent's memory.
+    borrows: bool,
+}
+
+impl Child {
+    fn open(pid: u32, parent: u32) -> Option<Self> {
+        let target = Target::open(pid).ok()?;
+        Some(Self { borrows: children::share_memory(parent, pid), target })
     }
+
+    /// Whether it has what its parent had.
+    fn has_copy(&self) -> bool {
+        !self.borrows && !self.target.has_replaced_program()
+    }
+}
+
+/// The slot with a copy of the parent's books of when this child was made; else the newest, which comes close.
+fn take_copy(forks: &mut Vec<Fork>, child: &Target) -> Option<u16> {
+    let exact = forks.iter().position(|fork| child.was_made_at(fork.time));
+    let place = exact.or_else(|| forks.len().checked_sub(1))?;
+    forks.remove(place).child
 }

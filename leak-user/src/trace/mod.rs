@@ -8,9 +8,13 @@ mod allocators;
 mod children;
 mod cost;
 mod draft;
+mod files;
 mod fleet;
 mod launch;
+mod removal;
 mod reporter;
+mod search;
+mod slots;
 mod target;
 
 use std::{
@@ -124,7 +128,7 @@ impl Trace {
         }
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
-            fleet: Fleet::new(kernel, plan.lookup.clone(), notices),
+            fleet: Fleet::new(kernel, plan.lookup.clone(), notices)?,
             plan,
             histories: Vec::new(),
             cost: CostMeter::new(hit_cost.ok()),
@@ -142,7 +146,7 @@ impl Trace {
 
     /// Takes over a process that waits, its libraries mapped, before its first allocation; and lets it go on.
     pub fn launch(&mut self, launched: &mut Launched) -> Result<()> {
-        launched.run_to_first_allocation(&mut self.fleet.kernel)?;
+        launched.run_to_first_allocation(&mut self.fleet.means.kernel)?;
         self.attach(launched.pid())?;
         launched.resume()
     }
@@ -207,10 +211,11 @@ impl Trace {
                     self.upward.ring.rearm()?;
                 }
                 _ = poll.tick() => {
+                    let exited = self.fleet.exited();
                     self.drain()?;
-                    self.fleet.kernel.flush_log();
-                    self.fleet.follow_execs(&mut self.ledger);
-                    self.fleet.release_exited_children(&mut self.ledger);
+                    self.fleet.release(&exited, &mut self.ledger)?;
+                    self.fleet.search_on();
+                    self.fleet.means.kernel.flush_log();
                     if !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
                     }
@@ -238,34 +243,32 @@ impl Trace {
                 last = Some(slot);
             }
             match record {
-                Record::Exec(_) | Record::Libraries(_) => {
-                    if let Record::Exec(exec) = record
-                        && fleet.pid(slot) != Some(exec.head.tid)
-                    {
-                        fleet.lose_probes(slot);
-                    }
-                    if let Record::Exec(_) = record {
-                        fleet.modules.drop_mappings(slot);
-                    }
-                    // Stacks that follow lie in what is mapped now.
-                    fleet.modules.forget(slot);
+                // Of another process that has the pid of one that is gone.
+                Record::Exec(_) | Record::Fork(_) | Record::Vfork(_) if fleet.is_replaced(slot) => return,
+                Record::Exec(exec) => {
+                    fleet.begin_anew(slot, exec.head.tid);
                     changed.insert(slot);
                 }
-                Record::Fork(_) => {
+                Record::Libraries(_) => {
+                    changed.insert(slot);
+                }
+                Record::Fork(fork) => {
                     // The books are those of this moment, whenever the child is found.
                     let child = fleet.take_slot();
                     if let Some(child) = child {
                         ledger.fork(slot, child);
                     }
-                    forks.push(Fork { parent: slot, child });
+                    forks.push(Fork { parent: slot, child, time: fork.head.time });
                 }
-                Record::Vfork(_) => forks.push(Fork { parent: slot, child: None }),
+                Record::Vfork(fork) => forks.push(Fork { parent: slot, child: None, time: fork.head.time }),
                 _ => {}
             }
-            ledger.enter(record, |process, frames| fleet.modules.locate(process, frames.iter()));
+            ledger.enter(record, |process, generation, frames| {
+                fleet.means.modules.locate(process, generation, frames.iter())
+            });
         });
         self.ledger.enter_spilled(set_aside);
-        self.fleet.follow_changes(changed);
+        self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;
         self.fleet.follow_forks(&forks, &mut self.ledger);
         Ok(())
@@ -335,11 +338,4 @@ impl Signals {
             _ = self.hangup.recv() => {}
         }
     }
-}
-
-/// Whether a process, by its pidfd, has exited.
-fn has_exited(target: &impl AsFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(target, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }

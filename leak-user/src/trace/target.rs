@@ -1,32 +1,37 @@
 //! A process under trace: who it is, its probes, and what it was last seen using.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 use leak_ebpf::NO_TRAMPOLINE;
 
-use super::{Lookup, allocators, has_exited};
+use super::{Lookup, allocators, search::Search};
 use crate::{
     notice::Notices,
     probe::{attach::Probes, load::Kernel},
     process::{
         identity::Target,
-        maps::{expected_trampoline, trampoline},
+        maps::trampoline,
         modules::{ModuleIndex, Modules},
     },
     report,
 };
 
-/// What placing probes takes.
-pub struct Means<'a> {
+/// What placing probes takes, for all processes.
+pub struct Means {
     /// The loaded programs.
-    pub kernel: &'a mut Kernel,
-    /// The table of modules, which is brought up to date.
-    pub modules: &'a mut Modules,
+    pub kernel: Kernel,
+    /// The modules of all processes.
+    pub modules: Modules,
     /// Where to look for allocators.
-    pub lookup: &'a Lookup,
+    pub lookup: Lookup,
     /// Where to say what was found.
     pub notices: Notices,
+    /// How often probes came later than a program could allocate.
+    pub late: u64,
 }
 
 /// A process and its probes.
@@ -37,6 +42,8 @@ pub struct Traced {
     pub slot: u16,
     /// Whether it came along because a traced process made it.
     pub is_child: bool,
+    /// Whether its end was seen to.
+    pub is_released: bool,
     /// Where the kernel's return trampoline is in it, once known.
     trampoline: Option<u64>,
     alive: bool,
@@ -48,93 +55,168 @@ pub struct Traced {
     probed: BTreeSet<ModuleIndex>,
     /// The dynamic loaders that tell of new libraries.
     loaders: BTreeSet<ModuleIndex>,
+    /// While it has no allocator that bears probes.
+    search: Option<Search>,
+    /// Whether it runs a program whose allocator may have no probes yet, which is to be said.
+    may_be_late: bool,
 }
 
 impl Traced {
-    /// Finds the allocators of a running process and puts probes on them.
-    pub fn attach(pid: u32, slot: u16, means: Means<'_>) -> Result<Self> {
-        let target = Target::open(pid)?;
-        means.kernel.watch_exec(pid, slot)?;
-        means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))?;
-        let rss = target.rss_at_attach;
-        let mut traced = Self {
-            target,
+    /// A process without probes.
+    pub fn new(target: Target, slot: u16, is_child: bool) -> Self {
+        Self {
             alive: true,
             cpu: Duration::ZERO,
             slot,
-            is_child: false,
+            is_child,
+            is_released: false,
             trampoline: None,
-            rss,
+            rss: target.rss_at_attach,
             probes: Probes::default(),
             probed: BTreeSet::new(),
             loaders: BTreeSet::new(),
-        };
-        match traced.place_probes(means) {
-            // Whatever else went wrong, went wrong because of that.
-            Err(_) if has_exited(&traced.target) => bail!(
-                "process {pid} exited before it could be traced; `leaktrace run -- CMD` traces a program from its start"
-            ),
-            placed => placed?,
+            search: None,
+            may_be_late: false,
+            target,
         }
-        traced.look();
-        Ok(traced)
     }
 
-    /// Does it again after an exec, or when libraries came or went.
+    /// Finds its allocators and puts probes on them. Fails when there are none.
+    pub fn attach(&mut self, means: &mut Means) -> Result<()> {
+        let placed = self.place_probes(means);
+        let pid = self.target.pid;
+        if self.target.is_replaced() || (placed.is_err() && self.target.has_exited()) {
+            // Whatever else went wrong, went wrong because of that.
+            bail!(
+                "process {pid} exited before it could be traced; `leaktrace run -- CMD` traces a program from its start"
+            );
+        }
+        placed?;
+        self.look();
+        Ok(())
+    }
+
+    /// Does it for a process that has only just got its program, or has mapped something since. What is not there yet
+    /// is searched for from now on.
     ///
-    /// Probes are on files and outlive the exec, so those on a file that is mapped again stay where they are.
-    pub fn reattach(&mut self, means: Means<'_>) -> Result<()> {
+    /// Probes are on files and outlive an exec, so those on a file that is mapped again stay where they are.
+    pub fn attach_or_search(&mut self, means: &mut Means) {
         self.target.refresh_names();
         self.trampoline = None;
-        self.place_probes(means)
+        let Err(error) = self.place_probes(means) else {
+            self.search = None;
+            return;
+        };
+        let (now, looked_at) = (Instant::now(), means.modules.files_of(self.slot));
+        match &mut self.search {
+            None => self.search = Some(Search::begin(now, looked_at)),
+            Some(search) => {
+                if search.go_on(now, looked_at) && !self.target.has_exited() {
+                    let pid = self.target.pid;
+                    means.notices.say(&format!("process {pid} runs another program, untraced so far: {error:#}"));
+                }
+            }
+        }
     }
 
-    fn place_probes(&mut self, means: Means<'_>) -> Result<()> {
-        let Means { kernel, modules, lookup, notices } = means;
+    /// Goes on with the search, if there is one and it is time to.
+    pub fn search_on(&mut self, means: &mut Means) {
+        let now = Instant::now();
+        let Some(search) = self.search.as_mut().filter(|search| search.is_due(now)) else { return };
+        if means.modules.read(self.slot, self.target.pid).is_ok() {
+            let files = means.modules.files_of(self.slot);
+            if search.is_in_vain(&files) {
+                search.go_on(now, files);
+                return;
+            }
+        }
+        self.attach_or_search(means);
+    }
+
+    fn place_probes(&mut self, means: &mut Means) -> Result<()> {
         let pid = self.target.pid;
         let before = self.probes.count();
+        self.read_modules(means)?;
+        self.attach_loader(means)?;
+        let Means { kernel, modules, lookup, notices, late } = means;
         let mut troubles = Vec::new();
-        modules.read(self.slot, pid).with_context(|| format!("the memory map of process {pid} cannot be read"))?;
-        // First, for right after an exec the loader is all there is; it tells when the rest is mapped.
-        if let Some((module, site)) = allocators::find_loader(modules, self.slot, pid)
-            && self.loaders.insert(module)
-            && let Some(file) = &modules.get(module).file
-        {
-            self.probes.attach_loader(kernel, pid, self.slot, file, site)?;
-        }
-        for found in allocators::find(modules, self.slot, pid, lookup, notices)? {
-            if !self.probed.insert(found.module) {
+        let (mut bear_probes, mut is_new) = (false, false);
+        for found in allocators::find(modules, self.slot, pid, lookup, *notices)? {
+            if self.probed.contains(&found.module) {
+                bear_probes = true;
                 continue;
             }
             notices.detail(&found.describe());
             let mut probes = Probes::default();
             match probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
-                Ok(()) => self.probes.append(probes),
-                Err(error) => {
-                    self.probed.remove(&found.module);
-                    troubles.push(error.context(format!("the allocator in {} is not traced", found.name)));
+                Ok(()) => {
+                    self.probes.append(probes);
+                    self.probed.insert(found.module);
+                    (bear_probes, is_new) = (true, true);
                 }
+                Err(error) => troubles.push(error.context(format!("the allocator in {} is not traced", found.name))),
             }
         }
-        if self.probed.is_empty() {
+        if !bear_probes {
             return Err(troubles.pop().unwrap_or_else(|| anyhow!("process {pid} has nothing to put a probe on")));
         }
         for trouble in troubles {
             notices.say(&format!("{trouble:#}"));
         }
+        if is_new && self.may_be_late {
+            *late += 1;
+        }
+        self.may_be_late = false;
         if self.probes.count() > before {
             notices.detail(&format!("{} probes in process {pid}", self.probes.count()));
         }
         Ok(())
     }
 
-    /// Lets the probes go: a thread of the process ran an exec and took its place, and they were on the one before.
-    pub fn lose_probes(&mut self) {
+    /// Puts a probe on the dynamic loader, if it has none yet. First of all, for right after an exec the loader is all
+    /// there is; it tells when the rest is mapped.
+    fn attach_loader(&mut self, means: &mut Means) -> Result<()> {
+        let pid = self.target.pid;
+        let Some((module, site)) = allocators::find_loader(&means.modules, self.slot, pid) else { return Ok(()) };
+        let Some(file) = &means.modules.get(module).file else { return Ok(()) };
+        if !self.loaders.contains(&module) {
+            self.probes.attach_loader(&mut means.kernel, pid, self.slot, file, site)?;
+            self.loaders.insert(module);
+            // What was mapped before the probe stood is to be seen now; of what comes later, it tells.
+            self.read_modules(means)?;
+        }
+        Ok(())
+    }
+
+    fn read_modules(&self, means: &mut Means) -> Result<()> {
+        let pid = self.target.pid;
+        means.modules.read(self.slot, pid).with_context(|| format!("the memory map of process {pid} cannot be read"))
+    }
+
+    /// Takes note of an exec. When a thread other than the first ran it, which takes the first one's place, the probes
+    /// were on the one before: gives them, to be taken out.
+    pub fn begin_anew(&mut self, by_first_thread: bool, means: &mut Means) -> Option<Probes> {
+        self.search = None;
+        if by_first_thread {
+            // Without probes it was late before.
+            self.may_be_late |= !self.probed.is_empty();
+            return None;
+        }
+        self.may_be_late = false;
+        means.late += 1;
         self.probed.clear();
         self.loaders.clear();
-        let probes = std::mem::take(&mut self.probes);
-        // The kernel waits for each, and the new program runs meanwhile.
-        std::thread::spawn(move || drop(probes));
+        Some(std::mem::take(&mut self.probes))
+    }
+
+    /// Sees to its end: gives the probes, to be taken out.
+    pub fn release(&mut self, means: &mut Means) -> Probes {
+        self.is_released = true;
+        self.search = None;
+        if std::mem::take(&mut self.may_be_late) {
+            means.late += 1;
+        }
+        std::mem::take(&mut self.probes)
     }
 
     /// Finds out where the kernel's return trampoline is in this process, as soon as there is one. Gives it once.
@@ -148,7 +230,7 @@ impl Traced {
 
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
-        self.alive = self.alive && !has_exited(&self.target);
+        self.alive = self.alive && !self.target.has_exited();
         self.alive
     }
 
