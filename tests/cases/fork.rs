@@ -1,4 +1,4 @@
-//! A process's children, and what it becomes: its books stay its own.
+//! A process's children, and what it becomes: its books stay its own. Children that are traced too are in `children`.
 
 use std::sync::OnceLock;
 
@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// What `keep` of `lifecycle` holds.
-const KEPT: (u64, u64) = (1000, 10);
+pub const KEPT: (u64, u64) = (1000, 10);
 
 /// Children a second of the storm.
 const CHILDREN: u64 = 200;
 
 /// Memory that leaktrace may gain while 200 children a second come and go: it keeps nothing of any of them.
-const GAIN: u64 = 3 << 20;
+pub const GAIN: u64 = 3 << 20;
 
 /// Says a command to `lifecycle`; gives the figure that it answers.
 pub fn order(target: &mut Target, command: &str) -> u64 {
@@ -27,7 +27,8 @@ pub fn order(target: &mut Target, command: &str) -> u64 {
     figure.parse().expect("a figure")
 }
 
-fn path(name: &str) -> String {
+/// The path of one of the targets.
+pub fn path(name: &str) -> String {
     target_path(name).to_str().expect("a plain path").to_owned()
 }
 
@@ -39,7 +40,7 @@ pub fn ready(machine: &Machine) -> Target {
 }
 
 /// The report without the stacks of other processes.
-fn of_process(mut report: Value, pid: u32) -> Value {
+pub fn of_process(mut report: Value, pid: u32) -> Value {
     report["stacks"].as_array_mut().expect("stacks").retain(|stack| stack["pid"] == pid);
     report
 }

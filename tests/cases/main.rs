@@ -7,10 +7,12 @@
 mod harness;
 
 mod bad_input;
+mod children;
 mod containers;
 mod demo;
 mod fork;
 mod harm;
+mod identity;
 mod objects;
 mod oracle;
 mod overload;

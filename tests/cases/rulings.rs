@@ -3,8 +3,7 @@
 //! `rulings` does once what programs do to libc's allocator, and `escape` does to an allocator of its own what would
 //! break libc's. The tests of each share one trace.
 //!
-//! One rule has no test: that a new process with the id of one that ended is not taken for it. Ids come again only
-//! after all others, which takes a machine for itself.
+//! Which process is which, when ids come again, is in `identity`.
 
 use std::{collections::BTreeSet, sync::OnceLock};
 

@@ -7,9 +7,13 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -37,6 +41,13 @@ FRAME static void keep(void) {
     for (int i = 0; i < BLOCKS; i++) {
         kept[i] = malloc(100);
         USED(kept[i]);
+    }
+}
+
+FRAME static void drop(void) {
+    for (int i = 0; i < BLOCKS; i++) {
+        free(kept[i]);
+        kept[i] = NULL;
     }
 }
 
@@ -95,7 +106,7 @@ static void fork_once(void) {
     pid_t child = fork();
     check(child >= 0);
     if (child == 0) {
-        for (int i = 0; i < BLOCKS; i++) free(kept[i]);
+        drop();
         child_allocates();
         _exit(0);
     }
@@ -150,6 +161,60 @@ static unsigned long storm(unsigned seconds, unsigned children_a_second) {
     return children;
 }
 
+/* Children one after the other, each of which allocates and stays a while. */
+static void bring_up(unsigned children, unsigned milliseconds) {
+    struct timespec while_alive = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+    for (unsigned i = 0; i < children; i++) {
+        pid_t child = fork();
+        check(child >= 0);
+        if (child == 0) {
+            child_allocates();
+            nanosleep(&while_alive, NULL);
+            child_allocates();
+            _exit(0);
+        }
+        wait_for(child);
+    }
+}
+
+/* A child that does the talking until it is told to leave, or is at its end. */
+static void hand_over(void) {
+    pid_t child = fork();
+    check(child >= 0);
+    if (child == 0) {
+        answer("branch", (unsigned long)getpid());
+        return;
+    }
+    wait_for(child);
+    answer("left", (unsigned long)child);
+}
+
+/* The same with a program, by vfork. */
+static void hand_over_to(const char *path) {
+    pid_t child = vfork();
+    check(child >= 0);
+    if (child == 0) {
+        execl(path, path, (char *)NULL);
+        _exit(1);
+    }
+    wait_for(child);
+    answer("left", (unsigned long)child);
+}
+
+/* Starts a program as the process with this very id, which must be free; with
+ * this process it is gone. */
+static void start_as(pid_t id, const char *path, const char *argument) {
+    struct clone_args arguments = {
+        .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&id, .set_tid_size = 1};
+    long child = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execl(path, path, argument, (char *)NULL);
+        _exit(1);
+    }
+    if (child != id) abort();
+}
+
 /* ---- becoming another program ---- */
 
 static void become(const char *path) {
@@ -166,12 +231,18 @@ static void *become_in_thread(void *path) {
 int main(void) {
     say((size_t)snprintf(text, sizeof text, "ready %d\n", (int)getpid()));
     while (hear()) {
-        char word[16], one[1024], other[1024];
+        char word[20], one[1024], other[1024];
         unsigned number = 0, second_number = 0;
-        check(sscanf(text, "%15s", word) == 1);
+        check(sscanf(text, "%19s", word) == 1);
         const char *rest = text + strlen(word);
         if (strcmp(word, "keep") == 0) {
             keep();
+            answer(word, 0);
+        } else if (strcmp(word, "drop") == 0) {
+            drop();
+            answer(word, 0);
+        } else if (strcmp(word, "child-allocates") == 0) {
+            child_allocates();
             answer(word, 0);
         } else if (strcmp(word, "load") == 0) { /* load LIBRARY */
             check(sscanf(rest, "%1023s", one) == 1);
@@ -203,6 +274,21 @@ int main(void) {
         } else if (strcmp(word, "storm") == 0) { /* storm SECONDS CHILDREN_A_SECOND */
             check(sscanf(rest, "%u %u", &number, &second_number) == 2);
             answer(word, storm(number, second_number));
+        } else if (strcmp(word, "bring-up") == 0) { /* bring-up CHILDREN MILLISECONDS */
+            check(sscanf(rest, "%u %u", &number, &second_number) == 2);
+            bring_up(number, second_number);
+            answer(word, number);
+        } else if (strcmp(word, "branch") == 0) {
+            hand_over();
+        } else if (strcmp(word, "branch-to") == 0) { /* branch-to PROGRAM */
+            check(sscanf(rest, "%1023s", one) == 1);
+            hand_over_to(one);
+        } else if (strcmp(word, "leave") == 0) {
+            _exit(0);
+        } else if (strcmp(word, "start-as") == 0) { /* start-as ID PROGRAM ARGUMENT */
+            check(sscanf(rest, "%u %1023s %1023s", &number, one, other) == 3);
+            start_as((pid_t)number, one, other);
+            answer(word, number);
         } else if (strcmp(word, "exec") == 0) { /* exec PROGRAM */
             check(sscanf(rest, "%1023s", one) == 1);
             become(one);
