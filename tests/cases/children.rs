@@ -165,6 +165,9 @@ fn leave_nothing(command: &str, children: u64) {
     let mut target = ready(&machine);
     let mut leaktrace = machine.attach(target.pid(), "--follow-fork --format json -T 10000 1");
     let rss = |report: &Value| number(&report["cost"], "tracer_rss_bytes");
+    // With the first stack come the files in which its functions are named, and stay open.
+    order(&mut target, "keep");
+    leaktrace.next_report();
     let early = rss(&leaktrace.next_report());
     let before = files_and_threads(leaktrace.pid());
     order(&mut target, command);

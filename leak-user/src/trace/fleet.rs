@@ -110,7 +110,7 @@ impl Fleet {
     pub fn follow_changes(&mut self, changed: &BTreeSet<u16>) {
         for traced in self.traced.iter_mut().filter(|traced| changed.contains(&traced.slot)) {
             if !traced.target.has_exited() {
-                traced.attach_or_search(&mut self.means);
+                attach_if_in_time(traced, &mut self.means, &self.removal);
             }
         }
     }
@@ -118,7 +118,9 @@ impl Fleet {
     /// Looks again for allocators that were not there when they were looked for.
     pub fn search_on(&mut self) {
         for traced in &mut self.traced {
-            traced.search_on(&mut self.means);
+            if !(traced.is_child && self.removal.is_behind()) {
+                traced.search_on(&mut self.means);
+            }
         }
     }
 
@@ -232,7 +234,7 @@ impl Fleet {
             ledger.forget_process(slot);
         }
         if has_own_program || !borrows {
-            traced.attach_or_search(&mut self.means);
+            attach_if_in_time(&mut traced, &mut self.means, &self.removal);
         }
         self.traced.push(traced);
         self.means.notices.detail(&format!("process {pid} is traced as a child"));
@@ -271,6 +273,16 @@ impl Fleet {
     /// Whether the process that bears this pid now is traced.
     fn has(&self, pid: u32) -> bool {
         self.traced.iter().any(|traced| traced.target.pid == pid && !traced.target.has_exited())
+    }
+}
+
+/// Places probes, unless it is a child without any while children come and go faster than they can be traced. One that
+/// stays gets them later.
+fn attach_if_in_time(traced: &mut Traced, means: &mut Means, removal: &Removal) {
+    if traced.is_child && !traced.has_probes() && removal.is_behind() {
+        traced.search_later();
+    } else {
+        traced.attach_or_search(means);
     }
 }
 

@@ -119,6 +119,16 @@ impl Traced {
         }
     }
 
+    /// Whether it has any probes.
+    pub fn has_probes(&self) -> bool {
+        self.probes.count() > 0
+    }
+
+    /// Has the search begin a little later.
+    pub fn search_later(&mut self) {
+        self.search = Some(Search::begin(Instant::now(), Vec::new()));
+    }
+
     /// Goes on with the search, if there is one and it is time to.
     pub fn search_on(&mut self, means: &mut Means) {
         let now = Instant::now();
