@@ -53,7 +53,7 @@ fn check_told(report: &Value, [ended, staying]: [u32; 2]) {
         .collect();
     let lifecycle = |pid: u32, alive: bool| [Value::from(pid), Value::from(alive), Value::from("lifecycle")];
     let expected = [lifecycle(ended, false), lifecycle(staying, true)];
-    assert_eq!(told, expected.each_ref().map(|process| process.each_ref()));
+    assert_eq!(told, expected.each_ref().map(<[Value; 3]>::each_ref));
     for pid in [ended, staying] {
         let report = of_process(report.clone(), pid);
         assert_eq!(held_below(&report, &["keep"]), KEPT);

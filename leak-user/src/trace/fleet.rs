@@ -170,7 +170,7 @@ impl Fleet {
 
     /// Slots of processes that have exited and were not released yet. Their last records are in the ring by now.
     pub fn exited(&self) -> BTreeSet<u16> {
-        let is_exited = |traced: &&Traced| !traced.is_released && traced.target.has_exited();
+        let is_exited = |traced: &&Traced| !traced.is_released() && traced.target.has_exited();
         self.traced.iter().filter(is_exited).map(|traced| traced.slot).collect()
     }
 
@@ -182,7 +182,7 @@ impl Fleet {
             self.removal.take_out(traced.release(&mut self.means));
             self.means.modules.freeze(traced.slot);
         }
-        for mut gone in self.traced.extract_if(.., |traced| traced.is_released && traced.is_child) {
+        for mut gone in self.traced.extract_if(.., |traced| traced.is_released() && traced.is_child) {
             self.cpu_of_gone += gone.look();
             self.means.modules.drop_process(gone.slot);
             ledger.forget_process(gone.slot);
@@ -258,7 +258,7 @@ impl Fleet {
         self.means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))
     }
 
-    /// The children of the process in this slot that are not traced yet, the oldest first.
+    /// The children of the process in this slot that are not traced yet, the youngest first.
     fn new_children(&self, parent: u16) -> Vec<Child> {
         let Some(parent) = self.traced.iter().find(|traced| traced.slot == parent) else { return Vec::new() };
         let children = children::of(parent.target.pid);
@@ -266,7 +266,7 @@ impl Fleet {
         if parent.target.has_exited() {
             return Vec::new();
         }
-        let unknown = children.into_iter().filter(|child| !self.has(*child));
+        let unknown = children.into_iter().rev().filter(|child| !self.has(*child));
         unknown.filter_map(|child| Child::open(child, parent.target.pid)).collect()
     }
 
@@ -306,8 +306,11 @@ impl Child {
 }
 
 /// The slot with a copy of the parent's books of when this child was made; else the newest, which comes close.
+///
+/// Of several that were made at about that time the last one, when asked for the youngest child first: the oldest are
+/// the likeliest to be gone.
 fn take_copy(forks: &mut Vec<Fork>, child: &Target) -> Option<u16> {
-    let exact = forks.iter().position(|fork| child.was_made_at(fork.time));
+    let exact = forks.iter().rposition(|fork| child.was_made_at(fork.time));
     let place = exact.or_else(|| forks.len().checked_sub(1))?;
     forks.remove(place).child
 }

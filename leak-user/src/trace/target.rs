@@ -34,6 +34,15 @@ pub struct Means {
     pub late: u64,
 }
 
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Running,
+    Exited,
+    /// Its last records were read, and its probes are gone.
+    Released,
+}
+
 /// A process and its probes.
 pub struct Traced {
     /// Who it is.
@@ -42,11 +51,9 @@ pub struct Traced {
     pub slot: u16,
     /// Whether it came along because a traced process made it.
     pub is_child: bool,
-    /// Whether its end was seen to.
-    pub is_released: bool,
     /// Where the kernel's return trampoline is in it, once known.
     trampoline: Option<u64>,
-    alive: bool,
+    life: Life,
     cpu: Duration,
     rss: u64,
     /// Held for their drop, which takes them out.
@@ -65,11 +72,10 @@ impl Traced {
     /// A process without probes.
     pub fn new(target: Target, slot: u16, is_child: bool) -> Self {
         Self {
-            alive: true,
+            life: Life::Running,
             cpu: Duration::ZERO,
             slot,
             is_child,
-            is_released: false,
             trampoline: None,
             rss: target.rss_at_attach,
             probes: Probes::default(),
@@ -221,7 +227,7 @@ impl Traced {
 
     /// Sees to its end: gives the probes, to be taken out.
     pub fn release(&mut self, means: &mut Means) -> Probes {
-        self.is_released = true;
+        self.life = Life::Released;
         self.search = None;
         if std::mem::take(&mut self.may_be_late) {
             means.late += 1;
@@ -240,8 +246,15 @@ impl Traced {
 
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
-        self.alive = self.alive && !self.target.has_exited();
-        self.alive
+        if self.life == Life::Running && self.target.has_exited() {
+            self.life = Life::Exited;
+        }
+        self.life == Life::Running
+    }
+
+    /// Whether its end was seen to.
+    pub fn is_released(&self) -> bool {
+        self.life == Life::Released
     }
 
     /// Looks at what it uses, and gives the processor time it has used so far.
@@ -264,7 +277,7 @@ impl Traced {
             exe: self.target.exe.clone(),
             rss_bytes: self.rss,
             rss_at_attach_bytes: self.target.rss_at_attach,
-            alive: self.alive,
+            alive: self.life == Life::Running,
         }
     }
 }
