@@ -44,13 +44,12 @@ pub fn take_all(map: impl AsFd, mut take: impl FnMut([u64; 2], u64)) -> Result<(
             element_flags: 0,
             flags: 0,
         };
-        // SAFETY: the attribute is as long as said. `keys` and `values` have room for `count` of the map's keys and
-        // values, and a hash map's place is a `u32`; all of them outlive the call.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, TAKE_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
-        let at_end = match io::Error::last_os_error() {
-            _ if result == 0 => false,
-            error if error.raw_os_error() == Some(libc::ENOENT) => true,
-            error => return Err(error).context("the frees that were set aside cannot be read"),
+        // SAFETY: `keys` and `values` have room for `count` of the map's keys and values, and a hash map's place is a
+        // `u32`; all of them outlive the call.
+        let at_end = match unsafe { bpf(TAKE_BATCH, &mut attr) } {
+            Ok(_) => false,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(error) => return Err(error).context("the frees that were set aside cannot be read"),
         };
         for (key, value) in keys.iter().zip(&values).take(attr.count as usize) {
             take(*key, *value);
@@ -82,10 +81,19 @@ pub fn missed_runs(program: impl AsFd) -> Result<u64> {
         info_len: size_of_val(&info) as u32,
         info: info.as_mut_ptr().expose_provenance() as u64,
     };
-    // SAFETY: the attribute is as long as said, and the kernel writes at most `info_len` bytes to `info`.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, GET_INFO, &raw const attr, size_of::<InfoAttr>()) };
-    if result != 0 {
-        return Err(io::Error::last_os_error()).context("the kernel does not tell of its BPF programs");
-    }
+    // SAFETY: the kernel writes at most `info_len` bytes to `info`.
+    unsafe { bpf(GET_INFO, &attr) }.context("the kernel does not tell of its BPF programs")?;
     Ok(info[RECURSION_MISSES])
+}
+
+/// Makes a call of `bpf(2)` whose attribute is `attr`, a part of `union bpf_attr` from its beginning. Gives what the
+/// call returns: for many commands a descriptor.
+///
+/// # Safety
+///
+/// `T` must have no padding, and every pointer in `attr` must be good for what the command reads and writes there.
+pub(super) unsafe fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<libc::c_long> {
+    // SAFETY: the attribute is as long as said; the caller answers for what it points to.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,15 +1,17 @@
 //! Loads the programs into the kernel and hands out their parts.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, HashMap, Map, MapData},
     programs::{RawTracePoint, UProbe},
 };
 use aya_log::EbpfLogger;
 use leak_ebpf::Counter;
 
-use super::{bpf_call, counts::Counts, generations::Generations, known::Known, ring::Ring};
+use super::{bpf_call, counts::Counts, generations::Generations, known::Known, multi, ring::Ring};
 use crate::{notice::Notices, process::maps::usual_trampoline};
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
@@ -18,9 +20,35 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"))
 /// The programs on functions of a target.
 const TRACING: [&str; 4] = ["enter", "leave", "release", "libraries"];
 
+/// By what the tracing programs are put on functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// One link for many functions, see [`multi`].
+    Multi,
+    /// A perf event for each function, which all kernels have.
+    Perf,
+}
+
+impl LinkKind {
+    /// The better one that this kernel has.
+    pub fn detect() -> Self {
+        if multi::is_supported() { Self::Multi } else { Self::Perf }
+    }
+
+    /// What it is called, as in "attached by …".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Multi => "uprobe multi links",
+            Self::Perf => "perf events",
+        }
+    }
+}
+
 /// The loaded programs. Dropping it takes everything out of the kernel; so does the death of leaktrace.
 pub struct Kernel {
     ebpf: Ebpf,
+    /// The programs of [`TRACING`], unless those of `ebpf` are used.
+    multi: Option<multi::Programs>,
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
@@ -49,8 +77,9 @@ impl Upward {
 }
 
 impl Kernel {
-    /// Loads the programs with a ring of this many bytes, a power of two and at least a page.
-    pub fn load(ring_bytes: u32, notices: Notices) -> Result<(Self, Upward)> {
+    /// Loads the programs with a ring of this many bytes, a power of two and at least a page, to be put on functions by
+    /// links of this kind.
+    pub fn load(ring_bytes: u32, links: LinkKind, notices: Notices) -> Result<(Self, Upward)> {
         let ring = u64::from(ring_bytes);
         // The last quarter is kept for frees; the reader is woken at half.
         let settings = [ring / 4 * 3, ring / 2, usual_trampoline()];
@@ -60,7 +89,14 @@ impl Kernel {
             .map_max_entries("RING", ring_bytes)
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
-        for name in TRACING.into_iter().chain(["pause"]) {
+        let multi = (links == LinkKind::Multi)
+            .then(|| multi::Programs::load(OBJECT, map_fds(&ebpf), &TRACING))
+            .transpose()
+            .unwrap_or_else(|error| {
+                notices.detail(&format!("uprobe multi links are not used: {error:#}"));
+                None
+            });
+        for name in TRACING.into_iter().filter(|_| multi.is_none()).chain(["pause"]) {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
         let exec: &mut RawTracePoint = program(&mut ebpf, "exec")?.try_into()?;
@@ -78,7 +114,14 @@ impl Kernel {
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
-        Ok((Self { ebpf, log, traced, trampolines, generations }, Upward { ring, counts, known }))
+        let kernel = Self { ebpf, multi, log, traced, trampolines, generations };
+        notices.detail(&format!("probes are attached by {}", kernel.links().name()));
+        Ok((kernel, Upward { ring, counts, known }))
+    }
+
+    /// By what the programs are put on functions.
+    pub fn links(&self) -> LinkKind {
+        if self.multi.is_some() { LinkKind::Multi } else { LinkKind::Perf }
     }
 
     /// How often each process has changed what it runs.
@@ -120,6 +163,12 @@ impl Kernel {
     /// How often the kernel did not run one of the programs where it should have, as it counts.
     pub fn missed_runs(&mut self) -> Result<u64> {
         let mut missed = 0;
+        if let Some(programs) = &self.multi {
+            for program in programs.fds() {
+                missed += bpf_call::missed_runs(program)?;
+            }
+            return Ok(missed);
+        }
         for name in TRACING {
             missed += bpf_call::missed_runs(self.uprobe(name)?.fd()?)?;
         }
@@ -133,7 +182,12 @@ impl Kernel {
         }
     }
 
-    /// One of the programs that can be put on a function.
+    /// The tracing programs for links on many functions, if such links are used.
+    pub(super) fn multi(&self) -> Option<&multi::Programs> {
+        self.multi.as_ref()
+    }
+
+    /// One of the programs that a perf event can put on a function.
     pub fn uprobe(&mut self, name: &str) -> Result<&mut UProbe> {
         uprobe(&mut self.ebpf, name)
     }
@@ -147,7 +201,17 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::
     ebpf.program_mut(name).with_context(|| format!("this build of leaktrace lacks its program {name}"))
 }
 
-fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map> {
+/// The maps that aya has made. It tells the descriptor only of those whose type is known.
+fn map_fds(ebpf: &Ebpf) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+    ebpf.maps().filter_map(|(name, map)| match map {
+        Map::Array(map) | Map::HashMap(map) | Map::PerCpuArray(map) | Map::RingBuf(map) | Map::Unsupported(map) => {
+            Some((name, map.fd().as_fd()))
+        }
+        _ => None,
+    })
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
     ebpf.take_map(name).with_context(|| format!("this build of leaktrace lacks its map {name}"))
 }
 

@@ -10,6 +10,7 @@ pub mod counts;
 pub mod generations;
 pub mod known;
 pub mod load;
+pub mod multi;
 pub mod place;
 pub mod privilege;
 pub mod ring;

@@ -41,7 +41,7 @@ use crate::{
     notice::Notices,
     probe::{
         calibrate,
-        load::{Kernel, Upward},
+        load::{Kernel, LinkKind, Upward},
         privilege,
     },
     report::{Renderer, Report},
@@ -118,7 +118,7 @@ impl Trace {
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
         let signals = Signals::new()?;
-        let (mut kernel, mut upward) = Kernel::load(plan.ring_bytes, notices)?;
+        let (mut kernel, mut upward) = Kernel::load(plan.ring_bytes, LinkKind::detect(), notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);
         if let Err(error) = &hit_cost {
             notices.say(&format!("the cost of tracing is not known: {error:#}"));

@@ -1,0 +1,39 @@
+//! One link for the probes on many functions of a file (`BPF_TRACE_UPROBE_MULTI`), which aya 0.14 does not make.
+//!
+//! Beside a perf event for each function, a hit is cheaper, and taking all out waits for one grace period of the kernel
+//! rather than for one each. [`is_supported`] says whether the running kernel can; [`Programs`] loads programs for
+//! it and puts them on functions. Only programs whose section says that they are user-space probes are loaded.
+
+mod link;
+mod program;
+
+use std::{io, os::fd::AsFd};
+
+pub use link::Point;
+pub use program::Programs;
+
+/// `BPF_TRACE_UPROBE_MULTI` of `enum bpf_attach_type`. Linux 6.13 has `BPF_TRACE_UPROBE_SESSION` (57), too.
+const UPROBE_MULTI: u32 = 48;
+
+/// `mov r0, 0; exit`.
+const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
+
+/// Whether this kernel makes such links, and keeps them to one process: before Linux 6.10 (and the later 6.6) they were
+/// kept to one of its threads.
+pub fn is_supported() -> bool {
+    let Ok(empty) = program::load_plain("supported", &EMPTY_PROGRAM, c"GPL", UPROBE_MULTI) else { return false };
+    let point = [Point { file_offset: 0, cookie: 0 }];
+    let refusal = |pid| match link::create(empty.as_fd(), UPROBE_MULTI, false, c"/", pid, &point) {
+        Err(error) => error.raw_os_error(),
+        Ok(_) => None,
+    };
+    // A folder is no file to probe; a kernel that keeps links to processes looks at the pid before it looks there.
+    refusal(0) == Some(libc::EBADF) && refusal(u32::MAX) == Some(libc::EINVAL)
+}
+
+/// A result of `bpf(2)` that is a new descriptor.
+fn descriptor(result: libc::c_long) -> io::Result<std::os::fd::OwnedFd> {
+    let number = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made it, for nobody else.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
+}
