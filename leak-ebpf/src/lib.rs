@@ -295,10 +295,12 @@ pub enum Counter {
     SteppedHits = 11,
     /// Execs and library changes that found the ring full: blocks and names from before may be told as of now.
     ProcessChangesLost = 12,
+    /// Processes that traced ones have made with a copy of their memory, breakpoints included.
+    Copies = 13,
 }
 
 /// How many [`Counter`]s there are.
-pub const COUNTERS: usize = 13;
+pub const COUNTERS: usize = 14;
 
 /// Numbers that user space sets before the programs are loaded.
 #[repr(C)]

@@ -61,11 +61,24 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+const CLONE_VM: u64 = 0x100;
+const CLONE_THREAD: u64 = 0x1_0000;
+
+/// A traced process has made another one, which may have a copy of its memory.
+#[raw_tracepoint(tracepoint = "task_newtask")]
+pub fn copy(ctx: RawTracePointContext) -> i32 {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let flags: u64 = ctx.arg(1);
+    // SAFETY: nothing is read of the value.
+    if flags & CLONE_VM == 0 && unsafe { TRACED.get(pid) }.is_some() {
+        emit::count(Counter::Copies, 1);
+    }
+    0
+}
+
 /// A traced process has made another one. Only attached when children are followed.
 #[raw_tracepoint(tracepoint = "task_newtask")]
 pub fn fork(ctx: RawTracePointContext) -> i32 {
-    const CLONE_VM: u64 = 0x100;
-    const CLONE_THREAD: u64 = 0x1_0000;
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the value is copied out at once.
     let process = unsafe { TRACED.get(pid) }.copied();

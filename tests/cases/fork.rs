@@ -79,6 +79,22 @@ fn programs_started_by_vfork_and_spawn_leave_nothing_in_the_parents_books() {
     }
 }
 
+/// The kernel may leave the child's calls out, for it is another process; what it holds is never taken for the parent's.
+#[test]
+fn a_vfork_child_that_allocates_in_its_parents_memory_leaves_what_the_parent_holds_right() {
+    let machine = Machine::shared();
+    let mut target = ready(&machine);
+    let leaktrace = machine.attach(target.pid(), "--format json -T 10000 60");
+    for command in ["keep", "vfork-allocate", "keep"] {
+        order(&mut target, command);
+    }
+    let report = of_process(leaktrace.end().last_report(), target.pid());
+    assert_eq!(held_below(&report, &["keep"]), (2 * KEPT.0, 2 * KEPT.1));
+    let of_child = held_below(&report, &["child_allocates"]);
+    assert!([(0, 0), KEPT].contains(&of_child), "all of it or nothing: {of_child:?}");
+    assert_eq!(report["loss"]["complete"], true, "{}", report["loss"]);
+}
+
 /// Fails unless the books of a process begin anew when it becomes another program by this command.
 fn begins_anew_by(command: &str) {
     let machine = Machine::shared();

@@ -113,6 +113,41 @@ static void fork_once(void) {
     wait_for(child);
 }
 
+static unsigned long nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (unsigned long)now.tv_sec * 1000000000 + (unsigned long)now.tv_nsec;
+}
+
+/* Nanoseconds that a child takes for a thousand pairs of malloc and free, when
+ * it does best in so many milliseconds. */
+static unsigned long pairs_in_child(unsigned milliseconds) {
+    int ends[2];
+    check(pipe(ends) == 0);
+    pid_t child = fork();
+    check(child >= 0);
+    if (child == 0) {
+        unsigned long start = nanoseconds(), best = (unsigned long)-1, end = start;
+        while (end - start < milliseconds * 1000000UL) {
+            unsigned long begun = nanoseconds();
+            for (int i = 0; i < 1000; i++) {
+                void *block = malloc(64);
+                USED(block);
+                free(block);
+            }
+            end = nanoseconds();
+            if (end - begun < best) best = end - begun;
+        }
+        _exit(write(ends[1], &best, sizeof best) != sizeof best);
+    }
+    unsigned long best;
+    check(read(ends[0], &best, sizeof best) == sizeof best);
+    close(ends[0]);
+    close(ends[1]);
+    wait_for(child);
+    return best;
+}
+
 static char *const program[] = {"/bin/true", NULL};
 
 static void start_by_vfork(void) {
@@ -121,6 +156,18 @@ static void start_by_vfork(void) {
     if (child == 0) {
         execv(program[0], program);
         _exit(1);
+    }
+    wait_for(child);
+}
+
+/* A vfork child that does what it should not: it allocates in its parent's
+ * memory. */
+static void allocate_in_vfork(void) {
+    pid_t child = vfork();
+    check(child >= 0);
+    if (child == 0) {
+        child_allocates();
+        _exit(0);
     }
     wait_for(child);
 }
@@ -270,6 +317,12 @@ int main(void) {
             answer(word, 0);
         } else if (strcmp(word, "spawn") == 0) {
             start_by_spawn();
+            answer(word, 0);
+        } else if (strcmp(word, "pairs-in-child") == 0) { /* pairs-in-child MILLISECONDS */
+            check(sscanf(rest, "%u", &number) == 1);
+            answer(word, pairs_in_child(number));
+        } else if (strcmp(word, "vfork-allocate") == 0) {
+            allocate_in_vfork();
             answer(word, 0);
         } else if (strcmp(word, "storm") == 0) { /* storm SECONDS CHILDREN_A_SECOND */
             check(sscanf(rest, "%u %u", &number, &second_number) == 2);

@@ -3,11 +3,7 @@
 //! Frees are attached before allocations and detached after them: a block whose allocation is seen is never freed
 //! unseen. A breakpoint is placed in the chosen process alone.
 
-use std::{
-    num::NonZeroU32,
-    os::fd::OwnedFd,
-    path::PathBuf,
-};
+use std::{num::NonZeroU32, os::fd::OwnedFd, path::PathBuf};
 
 use anyhow::{Context, Result};
 use aya::programs::{
@@ -18,7 +14,7 @@ use leak_ebpf::{Cookie, Signature};
 
 use super::{
     load::Kernel,
-    multi::{self, Point},
+    multi::{self, Breakpoints, Point},
 };
 use crate::process::maps::MappedFile;
 
@@ -46,6 +42,7 @@ pub struct Probes {
     /// On their returns, and on frees.
     others: Links,
     count: usize,
+    breakpoints: Vec<Breakpoints>,
 }
 
 /// What holds probes in place, of either kind; dropped, it lets them go.
@@ -75,11 +72,17 @@ impl Probes {
         self.count
     }
 
+    /// Where links on many functions have put breakpoints.
+    pub fn breakpoints(&self) -> &[Breakpoints] {
+        &self.breakpoints
+    }
+
     /// Takes over these, too.
     pub fn append(&mut self, other: Self) {
         self.entries.append(other.entries);
         self.others.append(other.others);
         self.count += other.count;
+        self.breakpoints.extend(other.breakpoints);
     }
 
     /// Adds a probe that tells when the process in this slot has loaded or unloaded libraries.
@@ -92,15 +95,16 @@ impl Probes {
         site: LoaderSite,
     ) -> Result<()> {
         // It takes no arguments; the signature says no more than that it is no mapping.
+        let offset = site.file_offset;
         let site = Site {
             name: "_dl_debug_state".to_owned(),
             signature: Signature::Free,
-            file_offset: site.file_offset,
+            file_offset: offset,
             emulated: false,
         };
         self.others.attach(kernel, "libraries", &Place { pid, process, path: file.path() }, &[&site])?;
         self.count += 1;
-        Ok(())
+        self.note_breakpoints(kernel, pid, file, vec![offset])
     }
 
     /// Adds probes on these functions of one file, for the process in this slot.
@@ -118,6 +122,13 @@ impl Probes {
         self.others.attach(kernel, "leave", &place, &calls)?;
         self.entries.attach(kernel, "enter", &place, &calls)?;
         self.count += frees.len() + 2 * calls.len();
+        self.note_breakpoints(kernel, pid, file, sites.iter().map(|site| site.file_offset).collect())
+    }
+
+    fn note_breakpoints(&mut self, kernel: &Kernel, pid: u32, file: &MappedFile, offsets: Vec<u64>) -> Result<()> {
+        if kernel.multi().is_some() {
+            self.breakpoints.push(Breakpoints::new(pid, &file.file, offsets)?);
+        }
         Ok(())
     }
 }
@@ -145,10 +156,8 @@ impl Links {
 }
 
 fn attach_together(programs: &multi::Programs, program: &str, place: &Place, sites: &[&Site]) -> Result<OwnedFd> {
-    let points: Vec<Point> = sites
-        .iter()
-        .map(|site| Point { file_offset: site.file_offset, cookie: site.cookie(place.process) })
-        .collect();
+    let points: Vec<Point> =
+        sites.iter().map(|site| Point { file_offset: site.file_offset, cookie: site.cookie(place.process) }).collect();
     let attach = |points: &[Point]| programs.attach(program, &place.path, place.pid, points);
     attach(&points).map_err(|error| {
         // The kernel does not say which it refused: alone, that one is refused again.

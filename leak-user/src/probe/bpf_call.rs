@@ -76,13 +76,13 @@ struct InfoAttr {
 /// How often the kernel did not run this program where it should have. 0 on kernels that do not count it.
 pub fn missed_runs(program: impl AsFd) -> Result<u64> {
     let mut info = [0_u64; RECURSION_MISSES + 1];
-    let attr = InfoAttr {
+    let mut attr = InfoAttr {
         fd: program.as_fd().as_raw_fd() as u32,
         info_len: size_of_val(&info) as u32,
         info: info.as_mut_ptr().expose_provenance() as u64,
     };
     // SAFETY: the kernel writes at most `info_len` bytes to `info`.
-    unsafe { bpf(GET_INFO, &attr) }.context("the kernel does not tell of its BPF programs")?;
+    unsafe { bpf(GET_INFO, &mut attr) }.context("the kernel does not tell of its BPF programs")?;
     Ok(info[RECURSION_MISSES])
 }
 
@@ -92,8 +92,8 @@ pub fn missed_runs(program: impl AsFd) -> Result<u64> {
 /// # Safety
 ///
 /// `T` must have no padding, and every pointer in `attr` must be good for what the command reads and writes there.
-pub(super) unsafe fn bpf<T>(command: libc::c_int, attr: &T) -> io::Result<libc::c_long> {
+pub(super) unsafe fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the attribute is as long as said; the caller answers for what it points to.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -49,6 +49,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     /// The programs of [`TRACING`], unless those of `ebpf` are used.
     multi: Option<multi::Programs>,
+    sweeper: Option<multi::Sweeper>,
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
@@ -90,18 +91,20 @@ impl Kernel {
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
         let multi = (links == LinkKind::Multi)
-            .then(|| multi::Programs::load(OBJECT, map_fds(&ebpf), &TRACING))
+            .then(|| Ok((multi::Programs::load(OBJECT, map_fds(&ebpf), &TRACING)?, multi::sweeper()?)))
             .transpose()
-            .unwrap_or_else(|error| {
+            .unwrap_or_else(|error: anyhow::Error| {
                 notices.detail(&format!("uprobe multi links are not used: {error:#}"));
                 None
             });
         for name in TRACING.into_iter().filter(|_| multi.is_none()).chain(["pause"]) {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
-        let exec: &mut RawTracePoint = program(&mut ebpf, "exec")?.try_into()?;
-        exec.load().with_context(|| refused("exec"))?;
-        exec.attach("sched_process_exec").context("the tracepoint sched_process_exec cannot be attached")?;
+        on_tracepoint(&mut ebpf, "exec", "sched_process_exec")?;
+        let (multi, sweeper) = multi.unzip();
+        if sweeper.is_some() {
+            on_tracepoint(&mut ebpf, "copy", "task_newtask")?;
+        }
         let ring = Ring::new(
             take_map(&mut ebpf, "RING")?,
             take_map(&mut ebpf, "SPILLED_FREES")?,
@@ -114,7 +117,7 @@ impl Kernel {
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
-        let kernel = Self { ebpf, multi, log, traced, trampolines, generations };
+        let kernel = Self { ebpf, multi, sweeper, log, traced, trampolines, generations };
         notices.detail(&format!("probes are attached by {}", kernel.links().name()));
         Ok((kernel, Upward { ring, counts, known }))
     }
@@ -154,10 +157,7 @@ impl Kernel {
 
     /// Has processes reported that traced ones make.
     pub fn watch_forks(&mut self) -> Result<()> {
-        let fork: &mut RawTracePoint = program(&mut self.ebpf, "fork")?.try_into()?;
-        fork.load().with_context(|| refused("fork"))?;
-        fork.attach("task_newtask").context("the tracepoint task_newtask cannot be attached")?;
-        Ok(())
+        on_tracepoint(&mut self.ebpf, "fork", "task_newtask")
     }
 
     /// How often the kernel did not run one of the programs where it should have, as it counts.
@@ -173,6 +173,14 @@ impl Kernel {
             missed += bpf_call::missed_runs(self.uprobe(name)?.fd()?)?;
         }
         Ok(missed)
+    }
+
+    /// Takes the breakpoints of traced processes out of the copies that these have made of themselves, `copies` ever, if
+    /// the kernel does not do it by itself. Does not wait.
+    pub fn sweep_copies(&mut self, copies: u64, breakpoints: impl FnOnce() -> Vec<multi::Breakpoints>) {
+        if let Some(sweeper) = &mut self.sweeper {
+            sweeper.sweep(copies, breakpoints);
+        }
     }
 
     /// Passes on what the programs have logged.
@@ -191,6 +199,13 @@ impl Kernel {
     pub fn uprobe(&mut self, name: &str) -> Result<&mut UProbe> {
         uprobe(&mut self.ebpf, name)
     }
+}
+
+fn on_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
+    let program: &mut RawTracePoint = program(ebpf, name)?.try_into()?;
+    program.load().with_context(|| refused(name))?;
+    program.attach(tracepoint).with_context(|| format!("the tracepoint {tracepoint} cannot be attached"))?;
+    Ok(())
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe> {

@@ -168,6 +168,13 @@ impl Fleet {
         self.traced.iter_mut().any(Traced::is_alive)
     }
 
+    /// Keeps the breakpoints of traced processes out of the copies that those make of themselves, given how many they have
+    /// ever made.
+    pub fn confine_probes(&mut self, copies: u64) {
+        let traced = &self.traced;
+        self.means.kernel.sweep_copies(copies, || traced.iter().flat_map(Traced::breakpoints).cloned().collect());
+    }
+
     /// Slots of processes that have exited and were not released yet. Their last records are in the ring by now.
     pub fn exited(&self) -> BTreeSet<u16> {
         let is_exited = |traced: &&Traced| !traced.is_released() && traced.target.has_exited();

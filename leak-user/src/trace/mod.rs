@@ -216,6 +216,7 @@ impl Trace {
                     self.fleet.release(&exited, &mut self.ledger)?;
                     self.fleet.search_on();
                     self.fleet.means.kernel.flush_log();
+                    self.fleet.confine_probes(self.upward.counts.read()?.get(Counter::Copies));
                     if !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
                     }

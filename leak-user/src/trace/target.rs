@@ -11,7 +11,7 @@ use leak_ebpf::NO_TRAMPOLINE;
 use super::{Lookup, allocators, search::Search};
 use crate::{
     notice::Notices,
-    probe::{attach::Probes, load::Kernel},
+    probe::{attach::Probes, load::Kernel, multi::Breakpoints},
     process::{
         identity::Target,
         maps::trampoline,
@@ -233,6 +233,11 @@ impl Traced {
             means.late += 1;
         }
         std::mem::take(&mut self.probes)
+    }
+
+    /// Where links on many functions have put breakpoints.
+    pub fn breakpoints(&self) -> &[Breakpoints] {
+        self.probes.breakpoints()
     }
 
     /// Finds out where the kernel's return trampoline is in this process, as soon as there is one. Gives it once.

@@ -53,7 +53,7 @@ fn measure() -> Result<()> {
     let mut bare = PairLoop::start(&targets, DEPTH)?;
     let mut floored = PairLoop::start(&targets, DEPTH)?;
     let mut traced = PairLoop::start(&targets, DEPTH)?;
-    let _floor = Floor::attach(&floor_object, floored.pid())?;
+    let floor = Floor::attach(&floor_object, floored.pid())?;
     let leaktrace = Leaktrace::attach(&binary, traced.pid())?;
 
     let mut contenders = [
@@ -73,7 +73,8 @@ fn measure() -> Result<()> {
 
     let table =
         Table { title: format!("malloc(64) and free in a tight loop, {DEPTH} frames deep"), contenders: &contenders };
-    let text = format!("{table}\nleaktrace lost {loss}.\n");
+    let links = floor.links.name();
+    let text = format!("{table}\nThe floor's probes are attached by {links}. leaktrace lost {loss}.\n");
     print!("{text}");
     fs::create_dir_all(&output)?;
     fs::write(output.join("pair.md"), &text).context("the table cannot be written")

@@ -1,9 +1,13 @@
 //! Makes a link.
 
 use std::{
-    ffi::CStr,
+    ffi::CString,
     io,
-    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
 };
 
 use super::super::bpf_call::bpf;
@@ -44,10 +48,11 @@ pub fn create(
     program: BorrowedFd<'_>,
     attach_type: u32,
     on_return: bool,
-    path: &CStr,
+    file: &Path,
     pid: u32,
     points: &[Point],
 ) -> io::Result<OwnedFd> {
+    let path = CString::new(file.as_os_str().as_bytes())?;
     let offsets: Vec<u64> = points.iter().map(|point| point.file_offset).collect();
     let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
     let attr = LinkAttr {

@@ -6,11 +6,17 @@
 
 mod link;
 mod program;
+mod sweep;
 
-use std::{io, os::fd::AsFd};
+use std::{
+    io,
+    os::fd::{AsFd, FromRawFd, OwnedFd},
+    path::Path,
+};
 
 pub use link::Point;
 pub use program::Programs;
+pub use sweep::{Breakpoints, Sweeper};
 
 /// `BPF_TRACE_UPROBE_MULTI` of `enum bpf_attach_type`. Linux 6.13 has `BPF_TRACE_UPROBE_SESSION` (57), too.
 const UPROBE_MULTI: u32 = 48;
@@ -21,9 +27,9 @@ const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
 /// Whether this kernel makes such links, and keeps them to one process: before Linux 6.10 (and the later 6.6) they were
 /// kept to one of its threads.
 pub fn is_supported() -> bool {
-    let Ok(empty) = program::load_plain("supported", &EMPTY_PROGRAM, c"GPL", UPROBE_MULTI) else { return false };
+    let Ok(empty) = empty_program() else { return false };
     let point = [Point { file_offset: 0, cookie: 0 }];
-    let refusal = |pid| match link::create(empty.as_fd(), UPROBE_MULTI, false, c"/", pid, &point) {
+    let refusal = |pid| match link::create(empty.as_fd(), UPROBE_MULTI, false, Path::new("/"), pid, &point) {
         Err(error) => error.raw_os_error(),
         Ok(_) => None,
     };
@@ -31,9 +37,18 @@ pub fn is_supported() -> bool {
     refusal(0) == Some(libc::EBADF) && refusal(u32::MAX) == Some(libc::EINVAL)
 }
 
+/// What sweeps the memory of processes that nobody chose.
+pub fn sweeper() -> io::Result<Sweeper> {
+    Ok(Sweeper::new(empty_program()?))
+}
+
+fn empty_program() -> io::Result<OwnedFd> {
+    program::load_plain("empty", &EMPTY_PROGRAM, c"Dual MIT/GPL", UPROBE_MULTI)
+}
+
 /// A result of `bpf(2)` that is a new descriptor.
-fn descriptor(result: libc::c_long) -> io::Result<std::os::fd::OwnedFd> {
+fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
     let number = i32::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it, for nobody else.
-    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

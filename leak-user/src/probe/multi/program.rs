@@ -5,12 +5,9 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    ffi::{CStr, CString},
+    ffi::CStr,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -93,8 +90,7 @@ impl Programs {
     /// when the descriptor is closed.
     pub fn attach(&self, name: &str, file: &Path, pid: u32, points: &[Point]) -> Result<OwnedFd> {
         let program = self.0.get(name).with_context(|| format!("there is no program `{name}`"))?;
-        let path = CString::new(file.as_os_str().as_bytes())?;
-        Ok(link::create(program.fd.as_fd(), UPROBE_MULTI, program.on_return, &path, pid, points)?)
+        Ok(link::create(program.fd.as_fd(), UPROBE_MULTI, program.on_return, file, pid, points)?)
     }
 
     /// The programs.
