@@ -24,8 +24,8 @@ const UPROBE_MULTI: u32 = 48;
 /// `mov r0, 0; exit`.
 const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
 
-/// Whether this kernel makes such links, and keeps them to one process: before Linux 6.10 (and the later 6.6) they were
-/// kept to one of its threads.
+/// Whether this kernel makes such links, and keeps them to one process: before Linux 6.10 and its fix they were kept to
+/// one of its threads.
 pub fn is_supported() -> bool {
     let Ok(empty) = empty_program() else { return false };
     let point = [Point { file_offset: 0, cookie: 0 }];

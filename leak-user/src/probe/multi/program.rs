@@ -79,7 +79,7 @@ impl Programs {
                 ProgramSection::URetProbe { sleepable: false } => true,
                 _ => bail!("the program `{name}` is none for functions"),
             };
-            let instructions: Vec<u64> = function.instructions.iter().map(word).collect();
+            let instructions: Vec<u64> = function.instructions.iter().copied().map(word).collect();
             let fd = load(name, &instructions, &program.license, UPROBE_MULTI)?;
             programs.insert((*name).to_owned(), Program { fd, on_return });
         }
@@ -100,7 +100,7 @@ impl Programs {
 }
 
 /// An instruction as the kernel reads it.
-fn word(instruction: &bpf_insn) -> u64 {
+fn word(instruction: bpf_insn) -> u64 {
     let registers = instruction.dst_reg() | instruction.src_reg() << 4;
     u64::from(instruction.code)
         | u64::from(registers) << 8
