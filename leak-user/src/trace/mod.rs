@@ -216,10 +216,10 @@ impl Trace {
                     self.fleet.release(&exited, &mut self.ledger)?;
                     self.fleet.search_on();
                     self.fleet.means.kernel.flush_log();
-                    self.fleet.confine_probes(self.upward.counts.read()?.get(Counter::Copies));
                     if !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
                     }
+                    self.fleet.confine_probes(self.upward.counts.read()?.get(Counter::Copies));
                     if reporter.is_closed() {
                         return Ok(End::OutputClosed);
                     }

@@ -55,7 +55,7 @@ pub fn create(
     let path = CString::new(file.as_os_str().as_bytes())?;
     let offsets: Vec<u64> = points.iter().map(|point| point.file_offset).collect();
     let cookies: Vec<u64> = points.iter().map(|point| point.cookie).collect();
-    let attr = LinkAttr {
+    let mut attr = LinkAttr {
         prog_fd: program.as_raw_fd() as u32,
         target_fd: 0,
         attach_type,
@@ -70,5 +70,5 @@ pub fn create(
         _pad: 0,
     };
     // SAFETY: the kernel writes nothing, and reads a string and two arrays of `cnt` words, which all outlive the call.
-    super::descriptor(unsafe { bpf(LINK_CREATE, &attr) }?)
+    super::descriptor(unsafe { bpf(LINK_CREATE, &mut attr) }?)
 }

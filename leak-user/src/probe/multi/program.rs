@@ -136,7 +136,7 @@ fn load_with_log(
     let mut prog_name = [0; 16];
     // The last byte stays 0.
     prog_name.iter_mut().take(15).zip(name.bytes()).for_each(|(to, from)| *to = from);
-    let attr = LoadAttr {
+    let mut attr = LoadAttr {
         prog_type: KPROBE,
         insn_cnt: instructions.len() as u32,
         insns: instructions.as_ptr().expose_provenance() as u64,
@@ -152,5 +152,5 @@ fn load_with_log(
     };
     // SAFETY: the kernel reads `insn_cnt` instructions of 8 bytes and a string, and writes at most `log_size` bytes to
     // `log`; all outlive the call.
-    super::descriptor(unsafe { bpf(PROG_LOAD, &attr) }?)
+    super::descriptor(unsafe { bpf(PROG_LOAD, &mut attr) }?)
 }
