@@ -1,7 +1,8 @@
 //! One link for the probes on many functions of a file (`BPF_TRACE_UPROBE_MULTI`), which aya 0.14 does not make.
 //!
-//! Taking all out waits for one grace period of the kernel, where perf events wait for one each. [`is_supported`] says whether the running kernel can; [`Programs`] loads programs for
-//! it and puts them on functions. Only programs whose section says that they are user-space probes are loaded.
+//! Taking all out waits for one grace period of the kernel, where perf events wait for one each. [`is_supported`] says
+//! whether the running kernel can; [`Programs`] loads programs for it and puts them on functions. Only programs whose
+//! section says that they are user-space probes are loaded.
 
 mod link;
 mod program;
