@@ -5,6 +5,7 @@
 //! fixed layout, checked below at compile time; it holds no behaviour beyond packing and unpacking.
 #![no_std]
 
+pub mod frame;
 mod record;
 
 pub use record::{Frames, Record};
