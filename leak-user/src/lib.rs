@@ -15,3 +15,4 @@ pub mod symbolize;
 pub mod text;
 pub mod trace;
 pub mod units;
+pub mod unwind;
