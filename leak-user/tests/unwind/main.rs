@@ -1,0 +1,6 @@
+//! Unwind tables of real programs against what others make of them, and of broken ones against what they try.
+
+mod hostile;
+mod live;
+mod oracle;
+mod samples;
