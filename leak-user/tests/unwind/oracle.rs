@@ -168,7 +168,7 @@ fn try_object(data: &[u8], name: &str) -> Option<Tally> {
             for ip in [row.start_address(), u64::midpoint(row.start_address(), end), end - 1] {
                 let what = format!("{name} at {ip:#x}");
                 let index = table.rule_at((ip - table.base) as u32).unwrap_or_else(|| panic!("{what}: no rule"));
-                let dwarf = Dwarf { section: section.clone(), at: registers(ip) };
+                let dwarf = Dwarf { section, at: registers(ip) };
                 compare(&dwarf, row, rules.all()[usize::from(index)], &mut tally, &what);
             }
         }
