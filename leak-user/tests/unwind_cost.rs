@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use leak_user::unwind::{self, Rules};
+use leak_user::unwind::{self, Rules, cache::Cache};
 
 /// Counts the bytes that are out, and the most that ever were.
 struct Counting;
@@ -65,16 +65,25 @@ fn a_table_takes_eight_bytes_a_row_and_compiling_it_little_more() {
     let local = compiled.rules.len();
     let began = Instant::now();
     let table = compiled.publish(&mut rules);
+    let published = began.elapsed();
     println!(
-        "{}: {took:.1?} and {:.1} MiB at most for {} rows ({:.1} MiB) of {local} rules; published in {:.1?}; {:?}",
+        "{}: {took:.1?} and {:.1} MiB at most for {} rows ({:.1} MiB) of {local} rules; published in {published:.1?}; {:?}",
         path.display(),
         peak as f64 / f64::from(1 << 20),
         table.rows.len(),
         (table.rows.len() * 8) as f64 / f64::from(1 << 20),
-        began.elapsed(),
         table.stats
     );
     assert!(table.rows.len() > 100_000);
     assert!(peak < 100 << 20, "{peak} bytes at most");
     assert!(OUT.load(Relaxed) - before < table.rows.len() * 8 + (1 << 20), "{} bytes kept", OUT.load(Relaxed) - before);
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unwind-cache");
+    let _ = fs::remove_dir_all(&directory);
+    let cache = Cache::open(&directory).expect("a cache");
+    let stored = cache.compile(&data).expect("it compiles");
+    let began = Instant::now();
+    let loaded = cache.compile(&data).expect("it is there");
+    println!("from the cache in {:.1?}", began.elapsed());
+    assert!(loaded == stored);
+    fs::remove_dir_all(&directory).expect("the cache is ours");
 }

@@ -17,7 +17,7 @@ pub const MAX_RULES: usize = NO_RULE as usize;
 /// Most rows of a module: what [`search`] can look through.
 pub const MAX_ROWS: u32 = (1 << SEARCH_STEPS) - 1;
 
-/// How often a search halves what is left.
+/// How often a search may halve what is left.
 const SEARCH_STEPS: u32 = 24;
 
 impl Row {
@@ -54,31 +54,34 @@ impl Row {
 
 /// Index of the rule that holds at `pc`, counted in bytes from the module's base.
 ///
-/// `read` gives the row (see [`Row::raw`]) at an index below `count`; they are sorted. `None` when no rule is known
-/// for the pc, a row cannot be read, or there are more than [`MAX_ROWS`].
+/// `read` gives the row (see [`Row::raw`]) at an index below `count`; they are sorted. It is asked at most 25 times.
+/// `None` when no rule is known for the pc, a row cannot be read, or there are more than [`MAX_ROWS`].
 #[inline(always)]
 pub fn search(count: u32, pc: u32, mut read: impl FnMut(u32) -> Option<u64>) -> Option<u16> {
-    if count > MAX_ROWS {
+    if count == 0 || count > MAX_ROWS {
         return None;
     }
     let mut first = 0;
     let mut left = count;
-    let mut found = NO_RULE;
+    let mut found = read(first)?;
+    if Row(found).pc() > pc {
+        return None;
+    }
     for _ in 0..SEARCH_STEPS {
-        if left == 0 {
+        if left < 2 {
             break;
         }
         let half = left / 2;
-        let row = Row(read(first + half)?);
-        if row.pc() <= pc {
-            found = row.rule();
-            first += half + 1;
-            left -= half + 1;
-        } else {
-            left = half;
-        }
+        let row = read(first + half)?;
+        // All ones when the row begins at or below the pc, else 0. By arithmetic, for the verifier follows both sides of
+        // every branch, and two at each step would be millions.
+        let is_below = (i64::from(Row(row).pc()) - i64::from(pc) - 1) >> 63;
+        first += half & is_below as u32;
+        found ^= (found ^ row) & is_below as u64;
+        left -= half;
     }
-    if found == NO_RULE { None } else { Some(found) }
+    let rule = Row(found).rule();
+    if rule == NO_RULE { None } else { Some(rule) }
 }
 
 #[cfg(test)]

@@ -82,19 +82,23 @@ impl Compiled {
 /// A file without unwind information has a table without rows. An error says in half a sentence what is wrong with
 /// the file.
 pub fn compile(data: &[u8]) -> Result<Compiled> {
-    let image = Image::parse(data)?;
+    Ok(compile_image(&Image::parse(data)?))
+}
+
+/// Compiles what an object file has for unwinding. Nothing else of the file has a part in it.
+pub(super) fn compile_image(image: &Image<'_>) -> Compiled {
     let mut rules = Rules::new();
     let mut stats = Stats::default();
     let mut rows = vec![];
     if let Some(source) = &image.eh_frame {
         let mut section = EhFrame::new(&source.bytes, LittleEndian);
         section.set_address_size(8);
-        rows = compile_section(section, source, &image, &mut rules, &mut stats);
+        rows = compile_section(section, source, image, &mut rules, &mut stats);
     }
     if let Some(source) = &image.debug_frame {
         let mut section = DebugFrame::new(&source.bytes, LittleEndian);
         section.set_address_size(8);
-        let second = compile_section(section, source, &image, &mut rules, &mut stats);
+        let second = compile_section(section, source, image, &mut rules, &mut stats);
         let merged = overlay(rows, &second);
         stats.is_cut |= merged.is_cut;
         rows = merged.finish();
@@ -104,7 +108,7 @@ pub fn compile(data: &[u8]) -> Result<Compiled> {
     let indices = rows.iter().map(|row| usize::from(Row::from_raw(*row).rule()));
     stats.unsupported = indices.filter(|index| is_unsupported.get(*index) == Some(&true)).count() as u32;
     stats.uncovered = uncovered(&image.code, &rows);
-    Ok(Compiled { base: image.base, rules, rows, stats })
+    Compiled { base: image.base, rules, rows, stats }
 }
 
 fn compile_section<'input, S: UnwindSection<Reader<'input>>>(
