@@ -6,6 +6,7 @@
 //! | `demo.rs`      | `demo`: leaktrace on a program with three known leaks               |
 //! | `test.rs`      | `test`: every test, the ones that need BPF included                 |
 //! | `bench.rs`     | `bench`: what leaktrace costs, beside a floor of empty probes         |
+//! | `fuzz.rs`      | `fuzz`: random input for what reads bytes of hostile programs         |
 //! | `lint.rs`      | `lint`: formatting and clippy, for the host and for BPF             |
 //! | `toolchain.rs` | finds (or installs) a compiler for the kernel programs              |
 //! | `linker.rs`    | finds (or installs) `bpf-linker`, and the LLVM under it             |
@@ -26,6 +27,7 @@ mod bench;
 mod build;
 mod cargo;
 mod demo;
+mod fuzz;
 mod linker;
 mod lint;
 mod packages;
@@ -62,6 +64,8 @@ enum Task {
     Test(test::Options),
     /// Build, then measure what leaktrace costs beside a floor of empty probes (about a minute)
     Bench,
+    /// Build with cargo-fuzz (installed first where it is missing), then feed the parsers nonsense
+    Fuzz(fuzz::Options),
     /// Check formatting, and run clippy on everything, warnings being errors
     Lint,
 }
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
         Task::Bench => bench::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
     };
     match outcome {

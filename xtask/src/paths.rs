@@ -45,6 +45,16 @@ pub fn linker() -> PathBuf {
     target().join("bpf-linker")
 }
 
+/// Root of our own `cargo install` of `cargo-fuzz`.
+pub fn cargo_fuzz() -> PathBuf {
+    target().join("cargo-fuzz")
+}
+
+/// The fuzzers, compiled, and what they have found worth keeping.
+pub fn fuzz() -> PathBuf {
+    target().join("fuzz")
+}
+
 /// Sources of the programs that leaktrace is tried on.
 pub fn target_sources() -> PathBuf {
     root().join("tests/targets")

@@ -8,45 +8,10 @@ use std::{
 use leak_ebpf::frame::{Cfa, Rule};
 use leak_user::unwind::{self, Rules, Table};
 
-/// Where the code of a made-up object begins, and the `.eh_frame` behind it.
-const CODE: u64 = 0x1000;
-const EH_FRAME: u64 = 0x10_0000;
+use crate::made_up::{EH_FRAME, object};
 
-/// An object with a stretch of code, `eh_frame`, the header that leads to it, and no sections.
-fn object(eh_frame: &[u8]) -> Vec<u8> {
-    const HEADERS: u64 = 64 + 3 * 56;
-    let mut data = b"\x7fELF\x02\x01\x01".to_vec();
-    data.resize(16, 0);
-    let mut put = |bytes: &[u8]| data.extend_from_slice(bytes);
-    put(&3_u16.to_le_bytes()); // ET_DYN
-    put(&62_u16.to_le_bytes()); // EM_X86_64
-    put(&1_u32.to_le_bytes());
-    for word in [0, 64, 0_u64] {
-        put(&word.to_le_bytes()); // entry, program headers, section headers
-    }
-    put(&0_u32.to_le_bytes());
-    for half in [64, 56, 3, 64, 0, 0_u16] {
-        put(&half.to_le_bytes());
-    }
-    let size = eh_frame.len() as u64;
-    for (kind, flags, offset, vaddr, size) in [
-        (1_u32, 5_u32, 0_u64, 0_u64, EH_FRAME / 2),   // PT_LOAD, code
-        (1, 4, HEADERS + 12, EH_FRAME, size),         // PT_LOAD, read-only
-        (0x6474_e550, 4, HEADERS, EH_FRAME - 12, 12), // PT_GNU_EH_FRAME
-    ] {
-        put(&kind.to_le_bytes());
-        put(&flags.to_le_bytes());
-        for word in [offset, vaddr, vaddr, size, size, 4096] {
-            put(&word.to_le_bytes());
-        }
-    }
-    // Version 1; the pointer relative to itself, in 4 bytes; no table.
-    put(&[1, 0x1b, 0xff, 0xff]);
-    put(&8_u32.to_le_bytes());
-    put(&0_u32.to_le_bytes());
-    put(eh_frame);
-    data
-}
+/// Where functions begin.
+const CODE: u64 = 0x1000;
 
 /// Unwind information under construction.
 #[derive(Default)]
@@ -146,13 +111,13 @@ fn an_entry_that_begins_inside_another_has_its_code_from_there() {
 fn entries_of_what_is_no_code_are_left_out() {
     let mut frame = EhFrame::default();
     let shared = frame.usual();
-    for start in [EH_FRAME, EH_FRAME / 2, u64::MAX - 7, CODE] {
+    for start in [EH_FRAME, EH_FRAME + 0x1000, u64::MAX - 7, CODE] {
         frame.function(shared, start, u32::MAX >> u32::from(start == CODE), &[]);
     }
     let found = frame.compile();
     assert_eq!(found.0.stats.outside, 3);
-    assert_eq!(cfa_at(&found, EH_FRAME / 2 - 1), Some(Cfa::Sp(8)));
-    assert_eq!(cfa_at(&found, EH_FRAME / 2), None);
+    assert_eq!(cfa_at(&found, EH_FRAME - 1), Some(Cfa::Sp(8)));
+    assert_eq!(cfa_at(&found, EH_FRAME), None);
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 mod hostile;
 mod live;
+mod made_up;
 mod oracle;
 mod samples;
