@@ -145,7 +145,8 @@ impl Fleet {
             // Whatever becomes of a child, its first moments are not seen.
             self.means.late += forks.len() as u64;
             forks.retain(|fork| fork.child.is_some());
-            for child in self.new_children(parent) {
+            let parent = self.traced.iter().find(|traced| traced.slot == parent);
+            for child in parent.map_or_else(Vec::new, |parent| self.new_children(&parent.target)) {
                 let copy = if child.has_copy() { take_copy(&mut forks, &child.target) } else { None };
                 if let Some(slot) = copy.or_else(|| self.take_slot()) {
                     self.adopt(child, slot, ledger);
@@ -224,7 +225,7 @@ impl Fleet {
         self.traced.clear();
     }
 
-    /// Traces a child in this slot, which has a copy of its parent's books.
+    /// Traces a child in this slot, which has a copy of its parent's books; and the children that it has made by now.
     fn adopt(&mut self, child: Child, slot: u16, ledger: &mut Ledger) {
         let Child { target, borrows } = child;
         let pid = target.pid;
@@ -234,6 +235,8 @@ impl Fleet {
             self.slots.give_back(slot);
             return;
         }
+        // Those that it makes from here on are told; and at once, for those that it has made are not.
+        let unheard_of = self.new_children(&target);
         let mut traced = Traced::new(target, slot, true);
         // From here on an exec is told. One from before was not, and let go of what the parent had.
         let has_own_program = traced.target.has_replaced_program();
@@ -245,18 +248,13 @@ impl Fleet {
         }
         self.traced.push(traced);
         self.means.notices.detail(&format!("process {pid} is traced as a child"));
-        self.adopt_children_unheard_of(slot, ledger);
-    }
-
-    /// Traces the children that a child has made before it was traced itself.
-    fn adopt_children_unheard_of(&mut self, parent: u16, ledger: &mut Ledger) {
-        for child in self.new_children(parent) {
+        for grandchild in unheard_of {
             self.means.late += 1;
-            let Some(slot) = self.take_slot() else { return };
-            if child.has_copy() {
-                ledger.fork(parent, slot);
+            let Some(copy) = self.take_slot() else { return };
+            if grandchild.has_copy() {
+                ledger.fork(slot, copy);
             }
-            self.adopt(child, slot, ledger);
+            self.adopt(grandchild, copy, ledger);
         }
     }
 
@@ -265,16 +263,15 @@ impl Fleet {
         self.means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))
     }
 
-    /// The children of the process in this slot that are not traced yet, the youngest first.
-    fn new_children(&self, parent: u16) -> Vec<Child> {
-        let Some(parent) = self.traced.iter().find(|traced| traced.slot == parent) else { return Vec::new() };
-        let children = children::of(parent.target.pid);
+    /// The children of a process that are not traced yet, the youngest first.
+    fn new_children(&self, parent: &Target) -> Vec<Child> {
+        let children = children::of(parent.pid);
         // If it is gone by now, they may be another's.
-        if parent.target.has_exited() {
+        if parent.has_exited() {
             return Vec::new();
         }
         let unknown = children.into_iter().rev().filter(|child| !self.has(*child));
-        unknown.filter_map(|child| Child::open(child, parent.target.pid)).collect()
+        unknown.filter_map(|child| Child::open(child, parent.pid)).collect()
     }
 
     /// Whether the process that bears this pid now is traced.

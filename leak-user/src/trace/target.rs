@@ -170,7 +170,13 @@ impl Traced {
                     self.probed.insert(found.module);
                     (bear_probes, is_new) = (true, true);
                 }
-                Err(error) => troubles.push(error.context(format!("the allocator in {} is not traced", found.name))),
+                Err(error) => {
+                    troubles.push(error.context(format!("the allocator in {} is not traced", found.name)));
+                    if self.target.has_exited() {
+                        // They go with the others, aside: here the reader would wait for each.
+                        self.probes.append(probes);
+                    }
+                }
             }
         }
         if !bear_probes {
