@@ -51,7 +51,9 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         let head = emit::head(Kind::Take, cookie);
         thread.call.take_sent = u64::from(emit::take(TakeRecord { head, addr: request.old, len: request.old_len }));
     }
-    if signature != Signature::Munmap && unwind::capture(regs, ret, cookie, &mut thread.stack).is_none() {
+    if signature != Signature::Munmap
+        && unwind::capture(regs, ret, cookie, &mut thread.stack, &mut thread.window).is_none()
+    {
         // Without its stack the allocation is refused; the return handler says so once it knows that it came.
         thread.stack.id = 0;
     }

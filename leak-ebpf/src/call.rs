@@ -8,7 +8,7 @@
 use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_map};
 use leak_ebpf::{Cookie, NO_TRAMPOLINE, StackRecord};
 
-use crate::{lifecycle, task_storage::TaskStorage};
+use crate::{lifecycle, task_storage::TaskStorage, unwind::Window};
 
 #[btf_map]
 static THREADS: TaskStorage<Thread> = TaskStorage::new();
@@ -20,6 +20,8 @@ pub struct Thread {
     pub call: Call,
     /// The stack of the call; also the scratch it is walked into.
     pub stack: StackRecord,
+    /// What was read of it.
+    pub window: Window,
 }
 
 /// A call that has begun.

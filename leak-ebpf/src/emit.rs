@@ -31,7 +31,8 @@ static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0
 static WOKEN: Array<u32> = Array::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
-static SETTINGS: Global<Settings> = Global::new(Settings { refuse_above: 0, wake_above: 0, usual_trampoline: 0 });
+static SETTINGS: Global<Settings> =
+    Global::new(Settings { refuse_above: 0, wake_above: 0, usual_trampoline: 0, walk: 0 });
 
 /// What user space has set.
 #[inline(always)]

@@ -16,6 +16,15 @@ pub const MAX_FRAMES: usize = 127;
 /// Slots of the direct-mapped cache of stacks that user space already knows. A power of two.
 pub const KNOWN_STACKS: u32 = 1 << 16;
 
+/// Places of the direct-mapped cache of unwind rules. A power of two.
+pub const CACHED_RULES: u32 = 1 << 15;
+
+/// Tables of unwind rows at once, one for each module.
+pub const MAX_TABLES: u32 = 1 << 12;
+
+/// Segments of one process that have a table.
+pub const MAX_SEGMENTS: u32 = 1 << 12;
+
 /// Free addresses that can wait outside a full ring, see [`Counter::FreesLost`].
 pub const MAX_SPILLED_FREES: u32 = 1 << 20;
 
@@ -168,12 +177,77 @@ pub struct StackRecord {
     pub id: u64,
     /// How many of `frames` are filled.
     pub depth: u16,
-    /// 1 when the walk stopped at [`MAX_FRAMES`] with frames left, else 0.
-    pub truncated: u16,
+    /// A [`WalkEnd`].
+    pub end: u16,
     /// How often the process had changed what it runs: which mappings the addresses lie in.
     pub generation: u32,
     /// Return addresses.
     pub frames: [u64; MAX_FRAMES],
+}
+
+/// How stacks are walked.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Walk {
+    /// By unwind rules, and by frame pointers where there are none.
+    #[default]
+    Auto = 0,
+    /// By unwind rules alone.
+    Rules = 1,
+    /// By frame pointers alone.
+    Pointers = 2,
+}
+
+/// Why a walk went no farther.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// There was no frame above: the stack is whole.
+    Bottom = 0,
+    /// It had [`MAX_FRAMES`].
+    TooDeep = 1,
+    /// No rule is known for the code.
+    Unruled = 2,
+    /// The code's rule is of a kind that is not understood.
+    Unsupported = 3,
+    /// What should have been a frame cannot be one.
+    NotAFrame = 4,
+    /// A word of the stack could not be read.
+    Unreadable = 5,
+}
+
+impl WalkEnd {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Bottom, Self::TooDeep, Self::Unruled, Self::Unsupported, Self::NotAFrame, Self::Unreadable];
+
+    /// What counts the walks that ended so.
+    pub const fn counter(self) -> Counter {
+        match self {
+            Self::Bottom => Counter::StacksWhole,
+            Self::TooDeep => Counter::StacksTruncated,
+            Self::Unruled => Counter::StacksUnruled,
+            Self::Unsupported => Counter::StacksUnsupported,
+            Self::NotAFrame => Counter::StacksNotAFrame,
+            Self::Unreadable => Counter::StacksUnreadable,
+        }
+    }
+}
+
+/// A stretch of a process's code for which a table of unwind rows holds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segment {
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// The address that the table's rows count from.
+    pub base: u64,
+    /// The table.
+    pub table: u32,
+    /// How many rows it has.
+    pub rows: u32,
 }
 
 /// An allocation that succeeded.
@@ -298,10 +372,20 @@ pub enum Counter {
     ProcessChangesLost = 12,
     /// Processes that traced ones have made with a copy of their memory, breakpoints included.
     Copies = 13,
+    /// Stacks walked to their bottom, as every one should be.
+    StacksWhole = 14,
+    /// Stacks whose walk came to code without an unwind rule.
+    StacksUnruled = 15,
+    /// Stacks whose walk came to code with a rule of a kind that is not understood.
+    StacksUnsupported = 16,
+    /// Stacks whose walk came to what can be no frame.
+    StacksNotAFrame = 17,
+    /// Stacks whose walk came to memory that could not be read.
+    StacksUnreadable = 18,
 }
 
 /// How many [`Counter`]s there are.
-pub const COUNTERS: usize = 14;
+pub const COUNTERS: usize = 19;
 
 /// Numbers that user space sets before the programs are loaded.
 #[repr(C)]
@@ -313,6 +397,8 @@ pub struct Settings {
     pub wake_above: u64,
     /// Where the kernel puts the return trampoline in a process that has nothing there yet.
     pub usual_trampoline: u64,
+    /// A [`Walk`].
+    pub walk: u64,
 }
 
 const _: () = {
@@ -324,6 +410,7 @@ const _: () = {
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<SpillKey>() == 16);
-    assert!(size_of::<Settings>() == 24);
-    assert!(KNOWN_STACKS.is_power_of_two());
+    assert!(size_of::<Settings>() == 32);
+    assert!(size_of::<Segment>() == 32);
+    assert!(KNOWN_STACKS.is_power_of_two() && CACHED_RULES.is_power_of_two());
 };

@@ -1,6 +1,6 @@
 //! A record as user space reads it from the ring.
 
-use crate::{AllocRecord, FreeRecord, Head, Kind, MAX_FRAMES, ProcessRecord, RestoreRecord, TakeRecord};
+use crate::{AllocRecord, FreeRecord, Head, Kind, MAX_FRAMES, ProcessRecord, RestoreRecord, TakeRecord, WalkEnd};
 
 /// One record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +11,8 @@ pub enum Record<'a> {
         head: Head,
         /// The stack's id.
         id: u64,
-        /// Whether it was cut at [`MAX_FRAMES`].
-        truncated: bool,
+        /// Whether its walk reached the bottom.
+        is_whole: bool,
         /// See [`StackRecord::generation`](crate::StackRecord::generation).
         generation: u32,
         /// Its return addresses, from the allocator's caller outwards.
@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
                 let (shape, generation) = (word(3)? as u32, (word(3)? >> 32) as u32);
                 let depth = (shape as u16 as usize).min(MAX_FRAMES);
                 let frames = Frames(words.get(4..4 + depth)?);
-                Self::Stack { head, id: word(2)?, truncated: shape >> 16 != 0, generation, frames }
+                Self::Stack { head, id: word(2)?, is_whole: shape >> 16 == WalkEnd::Bottom as u32, generation, frames }
             }
             kind if kind == Kind::Alloc as u8 => {
                 Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)? })

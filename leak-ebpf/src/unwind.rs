@@ -1,13 +1,19 @@
-//! The stack of a call: walked by frame pointer, hashed, and sent only when user space may not know it.
+//! The stack of a call: walked, hashed, and sent only when user space may not know it.
 //!
-//! The walk starts at the return address on top of the stack, so the allocator itself needs no frame pointer, and
-//! reads two words a frame. It promises at most [`MAX_FRAMES`] reads. It cannot see a caller that keeps no frame
-//! pointer: that one is skipped.
+//! The walk starts at the return address on top of the stack, so the allocator itself may be anything. It goes up by
+//! the rules that user space has made of each module's unwind information (`tables`), or by frame pointers (`pointers`)
+//! where there are none or where that is asked for. It promises at most [`MAX_FRAMES`] steps, and says how it ended.
 
-use aya_ebpf::{bindings::pt_regs, helpers::bpf_probe_read_user, macros::map, maps::Array};
-use leak_ebpf::{Cookie, Counter, KNOWN_STACKS, Kind, MAX_FRAMES, StackRecord};
+mod pointers;
+mod rules;
+mod tables;
+mod window;
 
-use crate::{call::read_user, emit, lifecycle};
+use aya_ebpf::{bindings::pt_regs, macros::map, maps::Array};
+use leak_ebpf::{Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd};
+
+use crate::{emit, lifecycle};
+pub use window::Window;
 
 /// Ids of stacks that user space has been sent, two places for each. A miss costs one more record, never a stack.
 #[map]
@@ -22,13 +28,8 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Walks the stack into `record`, and makes sure that user space will know it. Gives its id, or `None` when there
 /// was no room to tell user space of it.
 #[inline(always)]
-pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord) -> Option<u64> {
-    let generation = lifecycle::generation(cookie.process);
-    record.generation = generation;
-    walk(regs, ret, u64::from(generation) << 16 | u64::from(cookie.process), record);
-    if record.truncated != 0 {
-        emit::count(Counter::StacksTruncated, 1);
-    }
+pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord, window: &mut Window) -> Option<u64> {
+    walk(regs, ret, cookie.process, record, window);
     if !is_known(record.id) {
         record.head = emit::head(Kind::Stack, cookie);
         emit::stack(record)?;
@@ -37,42 +38,28 @@ pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecor
     Some(record.id)
 }
 
-/// `address_space` tells the stack from those with the same addresses in another process, or before a change.
+/// Walks the stack into `record`, all but its head.
 #[inline(always)]
-fn walk(regs: &pt_regs, ret: u64, address_space: u64, record: &mut StackRecord) {
-    let mut hash = mix(address_space, ret);
-    let mut depth = 1;
-    let mut fp = regs.rbp;
-    let mut below = regs.rsp;
+pub fn walk(regs: &pt_regs, ret: u64, process: u16, record: &mut StackRecord, window: &mut Window) {
+    let generation = lifecycle::generation(process);
+    record.generation = generation;
     record.frames[0] = ret;
-    record.truncated = 0;
-    while depth < MAX_FRAMES {
-        if !is_frame_pointer(fp, below) {
-            break;
-        }
-        // SAFETY: the helper checks the address and fails on one that is not the target's.
-        let Ok([next, ret]) = (unsafe { bpf_probe_read_user(fp as *const [u64; 2]) }) else { break };
-        if !USER_SPACE.contains(&ret) {
-            break;
-        }
-        record.frames[depth] = ret;
-        hash = mix(hash, ret);
-        depth += 1;
-        below = fp;
-        fp = next;
-    }
-    if depth == MAX_FRAMES && is_frame_pointer(fp, below) && read_user(fp).is_some() {
-        record.truncated = 1;
-    }
+    // Tells the stack from those with the same addresses in another process, or before a change.
+    let hash = mix(u64::from(generation) << 16 | u64::from(process), ret);
+    let way = emit::settings().walk;
+    let (depth, hash, end) = if way == Walk::Pointers as u64 {
+        pointers::walk(regs, hash, &mut record.frames)
+    } else {
+        rules::walk(regs, process, way == Walk::Auto as u64, hash, &mut record.frames, window)
+    };
     record.depth = depth as u16;
+    record.end = end as u16;
     record.id = hash ^ hash >> 32;
+    emit::count(end.counter(), 1);
 }
 
-/// Frames lie above one another; anything else is a register that holds no frame pointer.
-#[inline(always)]
-fn is_frame_pointer(fp: u64, below: u64) -> bool {
-    fp > below && fp.is_multiple_of(8)
-}
+/// What a walk has come to: frames, their hash, and why there are no more.
+type Walked = (usize, u64, WalkEnd);
 
 #[inline(always)]
 fn mix(hash: u64, word: u64) -> u64 {

@@ -3,6 +3,7 @@
 
 use std::{arch::global_asm, process};
 
+use leak_ebpf::Walk;
 use leak_ebpf::{CALIBRATION_SLOT, Record, Signature};
 use leak_user::{
     notice::Notices,
@@ -61,7 +62,8 @@ fn every_call_is_seen_once_by_whichever_links_and_none_without() {
         kinds.push(LinkKind::Multi);
     }
     for kind in kinds {
-        let (mut kernel, mut upward) = Kernel::load(1 << 20, kind, Notices::Quiet).expect("the programs load");
+        let (mut kernel, mut upward, _tables) =
+            Kernel::load(1 << 20, kind, Walk::Pointers, Notices::Quiet).expect("the programs load");
         assert_eq!(kernel.links(), kind);
         let sites = [
             site("call", links_call as *const (), Signature::Size0),
@@ -92,7 +94,8 @@ fn every_call_is_seen_once_by_whichever_links_and_none_without() {
 #[test]
 fn a_function_that_the_kernel_refuses_is_named_by_whichever_links() {
     for kind in [LinkKind::Perf, LinkKind::detect()] {
-        let (mut kernel, _upward) = Kernel::load(1 << 20, kind, Notices::Quiet).expect("the programs load");
+        let (mut kernel, _upward, _tables) =
+            Kernel::load(1 << 20, kind, Walk::Pointers, Notices::Quiet).expect("the programs load");
         let sites = [
             site("good", links_call as *const (), Signature::Size0),
             site("trapped", links_trap as *const (), Signature::Size0),

@@ -22,4 +22,4 @@ mod step;
 
 pub use row::{MAX_ROWS, MAX_RULES, NO_RULE, Row, search};
 pub use rule::{Cfa, Rule, Saved, Unsupported};
-pub use step::{Lost, Registers, Step, UNKNOWN, fp_step, step};
+pub use step::{Lost, Plan, Registers, Step, UNKNOWN, by_pointer, fp_step, step};

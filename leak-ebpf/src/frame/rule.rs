@@ -102,6 +102,9 @@ impl Rule {
     /// The rule that holds at the first instruction of every function: nothing but the return address is on the stack.
     pub const AT_ENTRY: Self = Self(SP | 8 << 4);
 
+    /// The rule where `push %rbp; mov %rsp,%rbp` has been done, and nothing is known of other registers.
+    pub const BY_POINTER: Self = Self(BP | 16 << 4 | pack(Saved::AtCfa(-2)) << 28);
+
     /// The rule that says so. `None` when the CFA's offset does not fit 24 bits.
     pub const fn new(cfa: Cfa, bp: Saved, bx: Saved) -> Option<Self> {
         let (kind, number) = match cfa {
@@ -296,6 +299,7 @@ mod tests {
     fn zeros_are_no_rule_and_entry_is_the_return_address_alone() {
         assert_eq!(Rule::default().cfa(), Cfa::Unsupported(Unsupported::Empty));
         assert_eq!(Some(Rule::AT_ENTRY), Rule::new(Cfa::Sp(8), Saved::Kept, Saved::Kept));
+        assert_eq!(Some(Rule::BY_POINTER), Rule::new(Cfa::Bp(16), Saved::AtCfa(-2), Saved::Kept));
     }
 
     #[test]

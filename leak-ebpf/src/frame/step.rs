@@ -54,6 +54,74 @@ mod signal_frame {
     pub const IP: u64 = 168;
 }
 
+/// A step up that is worked out but for the words of memory that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where the caller's `ip`, `bp`, `bx` and `sp` lie. What need not be read leads to the same place as `ip`.
+    pub places: [u64; 4],
+    cfa: u64,
+    rule: Rule,
+}
+
+impl Plan {
+    /// The way up from `at` by the rule that holds there, or how the walk ends. `read` gives a word of the target's
+    /// memory; few rules need one to know where to look.
+    #[inline(always)]
+    pub fn new(rule: Rule, at: Registers, read: impl FnOnce(u64) -> Option<u64>) -> Result<Self, Step> {
+        let offset = rule.number() as u64;
+        let cfa = match rule.kind() {
+            SP => at.sp.wrapping_add(offset),
+            BP => at.bp.wrapping_add(offset),
+            BX => at.bx.wrapping_add(offset),
+            kind @ (DEREF_SP | DEREF_BP) => {
+                let from = if kind == DEREF_SP { at.sp } else { at.bp };
+                let Some(word) = read(from.wrapping_add(rule.deref_at() as u64)) else {
+                    return Err(Step::Lost(Lost::Unreadable));
+                };
+                word.wrapping_add(rule.deref_plus())
+            }
+            PLT => at.sp.wrapping_add(if at.ip & 15 >= offset { 16 } else { 8 }),
+            SIGNAL => {
+                use signal_frame::{BP, BX, IP, SP};
+                let places = [IP, BP, BX, SP].map(|place| at.sp.wrapping_add(place));
+                return Ok(Self { places, cfa: at.sp, rule });
+            }
+            END => return Err(Step::Bottom),
+            _ => return Err(Step::Lost(Lost::Unsupported)),
+        };
+        if let Some(lost) = refused(cfa, at.sp) {
+            return Err(Step::Lost(lost));
+        }
+        let ip = cfa.wrapping_sub(8);
+        let place = |tag, words: i64| match tag {
+            AT_CFA => cfa.wrapping_add((words * 8) as u64),
+            AT_BP => at.bp.wrapping_add((words * 8) as u64),
+            _ => ip,
+        };
+        let (bp, bx) = (place(rule.bp_tag(), rule.bp_words()), place(rule.bx_tag(), rule.bx_words()));
+        Ok(Self { places: [ip, bp, bx, ip], cfa, rule })
+    }
+
+    /// The step from `at`, given the words that lie in [`Plan::places`].
+    #[inline(always)]
+    pub fn follow(self, at: Registers, words: [u64; 4]) -> Step {
+        let [ip, bp, bx, sp] = words;
+        if self.rule.kind() == SIGNAL {
+            return Step::Interrupted(Registers { ip, sp, bp, bx });
+        }
+        if ip == 0 {
+            return Step::Bottom;
+        }
+        let value = |tag, now, word| match tag {
+            KEPT => now,
+            AT_CFA | AT_BP => word,
+            _ => UNKNOWN,
+        };
+        let (bp, bx) = (value(self.rule.bp_tag(), at.bp, bp), value(self.rule.bx_tag(), at.bx, bx));
+        Step::Up(Registers { ip, sp: self.cfa, bp, bx })
+    }
+}
+
 /// One frame up from `at`, by the rule that holds there. `read` gives a word of the target's memory.
 ///
 /// The caller's `ip` is not checked but for 0, which no call leaves and which is the bottom by convention. A step
@@ -61,37 +129,16 @@ mod signal_frame {
 /// walks bounds the number of steps.
 #[inline(always)]
 pub fn step(rule: Rule, at: Registers, mut read: impl FnMut(u64) -> Option<u64>) -> Step {
-    let offset = rule.number() as u64;
-    let cfa = match rule.kind() {
-        SP => at.sp.wrapping_add(offset),
-        BP => at.bp.wrapping_add(offset),
-        BX => at.bx.wrapping_add(offset),
-        kind @ (DEREF_SP | DEREF_BP) => {
-            let from = if kind == DEREF_SP { at.sp } else { at.bp };
-            let Some(word) = read(from.wrapping_add(rule.deref_at() as u64)) else {
-                return Step::Lost(Lost::Unreadable);
-            };
-            word.wrapping_add(rule.deref_plus())
-        }
-        PLT => at.sp.wrapping_add(if at.ip & 15 >= offset { 16 } else { 8 }),
-        SIGNAL => return interrupted(at.sp, read),
-        END => return Step::Bottom,
-        _ => return Step::Lost(Lost::Unsupported),
+    let plan = match Plan::new(rule, at, &mut read) {
+        Ok(plan) => plan,
+        Err(end) => return end,
     };
-    if let Some(lost) = refused(cfa, at.sp) {
-        return Step::Lost(lost);
+    let mut words = [0; 4];
+    for (word, place) in words.iter_mut().zip(plan.places) {
+        let Some(read) = read(place) else { return Step::Lost(Lost::Unreadable) };
+        *word = read;
     }
-    let Some(ip) = read(cfa.wrapping_sub(8)) else { return Step::Lost(Lost::Unreadable) };
-    if ip == 0 {
-        return Step::Bottom;
-    }
-    let Some(bp) = restored(rule.bp_tag(), rule.bp_words(), at.bp, cfa, at.bp, &mut read) else {
-        return Step::Lost(Lost::Unreadable);
-    };
-    let Some(bx) = restored(rule.bx_tag(), rule.bx_words(), at.bx, cfa, at.bp, &mut read) else {
-        return Step::Lost(Lost::Unreadable);
-    };
-    Step::Up(Registers { ip, sp: cfa, bp, bx })
+    plan.follow(at, words)
 }
 
 /// One frame up from `at`, where no rule is known, by the frame pointer; for a frame that has set it up, as all have
@@ -99,24 +146,23 @@ pub fn step(rule: Rule, at: Registers, mut read: impl FnMut(u64) -> Option<u64>)
 ///
 /// `rbp` of 0 is the bottom, as the x86-64 ABI has it. The caller's `rbx` is taken to be as it is here.
 #[inline(always)]
-pub fn fp_step(at: Registers, mut read: impl FnMut(u64) -> Option<u64>) -> Step {
+pub fn fp_step(at: Registers, read: impl FnMut(u64) -> Option<u64>) -> Step {
+    match by_pointer(at) {
+        Ok(rule) => step(rule, at, read),
+        Err(end) => end,
+    }
+}
+
+/// The rule for a frame that has set up its frame pointer, or how the walk ends there.
+#[inline(always)]
+pub fn by_pointer(at: Registers) -> Result<Rule, Step> {
     if at.bp == 0 {
-        return Step::Bottom;
+        Err(Step::Bottom)
+    } else if at.bp < at.sp {
+        Err(Step::Lost(Lost::NotAbove))
+    } else {
+        Ok(Rule::BY_POINTER)
     }
-    let cfa = at.bp.wrapping_add(16);
-    if at.bp < at.sp {
-        return Step::Lost(Lost::NotAbove);
-    }
-    if let Some(lost) = refused(cfa, at.sp) {
-        return Step::Lost(lost);
-    }
-    let (Some(bp), Some(ip)) = (read(at.bp), read(at.bp.wrapping_add(8))) else {
-        return Step::Lost(Lost::Unreadable);
-    };
-    if ip == 0 {
-        return Step::Bottom;
-    }
-    Step::Up(Registers { ip, sp: cfa, bp, bx: at.bx })
 }
 
 /// Why there can be no frame at this CFA above a frame with this stack pointer, if there cannot.
@@ -129,40 +175,6 @@ fn refused(cfa: u64, sp: u64) -> Option<Lost> {
     } else {
         Some(Lost::Unaligned)
     }
-}
-
-/// The caller's value of a register that is `now` here.
-#[inline(always)]
-fn restored(
-    tag: u64,
-    words: i64,
-    now: u64,
-    cfa: u64,
-    bp: u64,
-    read: &mut impl FnMut(u64) -> Option<u64>,
-) -> Option<u64> {
-    let from = match tag {
-        KEPT => return Some(now),
-        AT_CFA => cfa,
-        AT_BP => bp,
-        _ => return Some(UNKNOWN),
-    };
-    read(from.wrapping_add((words * 8) as u64))
-}
-
-/// What the signal interrupted whose handler left the stack pointer here.
-#[inline(always)]
-fn interrupted(sp: u64, mut read: impl FnMut(u64) -> Option<u64>) -> Step {
-    let mut register = |offset| read(sp.wrapping_add(offset));
-    let (Some(bp), Some(bx), Some(sp), Some(ip)) = (
-        register(signal_frame::BP),
-        register(signal_frame::BX),
-        register(signal_frame::SP),
-        register(signal_frame::IP),
-    ) else {
-        return Step::Lost(Lost::Unreadable);
-    };
-    Step::Interrupted(Registers { ip, sp, bp, bx })
 }
 
 #[cfg(test)]

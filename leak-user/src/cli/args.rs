@@ -7,6 +7,8 @@ use clap::{
     error::{ContextKind, ErrorKind},
 };
 
+use leak_ebpf::Walk;
+
 use crate::{
     ledger::Sizes,
     notice::Notices,
@@ -116,6 +118,9 @@ pub struct TraceArgs {
     /// Mean bytes between samples; exact follows every allocation
     #[arg(short, long, value_name = "BYTES", default_value = "exact", value_parser = sample)]
     sample: u64,
+    /// How stacks are walked: dwarf by unwind information, fp by frame pointers, auto by either as there is
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    unwind: Unwind,
     /// What is printed: table, json (one document a line) or folded (for flame graphs)
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -128,6 +133,25 @@ pub struct TraceArgs {
     /// Say what was found and done
     #[arg(short, long)]
     verbose: bool,
+}
+
+/// How stacks are walked, as a person says it.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Unwind {
+    #[default]
+    Auto,
+    Dwarf,
+    Fp,
+}
+
+impl From<Unwind> for Walk {
+    fn from(unwind: Unwind) -> Self {
+        match unwind {
+            Unwind::Auto => Self::Auto,
+            Unwind::Dwarf => Self::Rules,
+            Unwind::Fp => Self::Pointers,
+        }
+    }
 }
 
 /// Blocks that `-a` lists of each stack.
@@ -148,6 +172,7 @@ impl TraceArgs {
             count: self.count,
             duration: self.duration,
             ring_bytes: self.ring_size,
+            walk: self.unwind.into(),
             sizes,
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
             follow_fork: self.follow_fork,

@@ -134,8 +134,8 @@ impl Ledger {
     /// generation of its process's mappings, when the stack is new.
     pub fn enter(&mut self, record: &Record<'_>, locate: impl FnOnce(u16, u32, Frames<'_>) -> Box<[Location]>) {
         match record {
-            Record::Stack { head, id, generation, frames, .. } => {
-                self.stacks.intern(*id, head.process, || locate(head.process, *generation, *frames));
+            Record::Stack { head, id, is_whole, generation, frames } => {
+                self.stacks.intern(*id, head.process, *is_whole, || locate(head.process, *generation, *frames));
             }
             Record::Alloc(alloc) => self.alloc(alloc),
             Record::Free(free) => {

@@ -24,6 +24,8 @@ pub struct Stack {
     pub id: u64,
     /// The process slot.
     pub process: u16,
+    /// Whether its walk reached the bottom.
+    pub is_whole: bool,
     /// Its calls, from the allocator's caller outwards.
     pub frames: Box<[Location]>,
     /// Bytes outstanding.
@@ -79,13 +81,14 @@ struct Entry {
 
 impl Stacks {
     /// Takes note of a stack; one that is known already stays as it is.
-    pub fn intern(&mut self, id: u64, process: u16, frames: impl FnOnce() -> Box<[Location]>) {
+    pub fn intern(&mut self, id: u64, process: u16, is_whole: bool, frames: impl FnOnce() -> Box<[Location]>) {
         if self.by_id.contains_key(&id) {
             return;
         }
         let stack = Stack {
             id,
             process,
+            is_whole,
             frames: frames(),
             outstanding_bytes: 0,
             outstanding_count: 0,
@@ -107,8 +110,8 @@ impl Stacks {
     pub fn copy(&mut self, index: StackIndex, process: u16) -> Option<StackIndex> {
         let original = &self.all.get(index.place())?.as_ref()?.stack;
         let id = original.id ^ (u64::from(process) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let frames = original.frames.clone();
-        self.intern(id, process, || frames);
+        let (is_whole, frames) = (original.is_whole, original.frames.clone());
+        self.intern(id, process, is_whole, || frames);
         self.index(id)
     }
 
@@ -165,7 +168,7 @@ mod tests {
 
     fn stacks(ids: impl IntoIterator<Item = u64>) -> Stacks {
         let mut stacks = Stacks::default();
-        ids.into_iter().for_each(|id| stacks.intern(id, 0, Box::default));
+        ids.into_iter().for_each(|id| stacks.intern(id, 0, true, Box::default));
         stacks
     }
 
@@ -196,7 +199,7 @@ mod tests {
         let mut stacks = stacks([1]);
         stacks.sweep(|_| false);
         stacks.sweep(|_| false);
-        stacks.intern(3, 0, Box::default);
+        stacks.intern(3, 0, true, Box::default);
         assert_eq!(stacks.index(3), Some(StackIndex(0)));
     }
 }

@@ -9,9 +9,9 @@ use aya::{
     programs::{RawTracePoint, UProbe},
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::Counter;
+use leak_ebpf::{Counter, Walk};
 
-use super::{bpf_call, counts::Counts, generations::Generations, known::Known, multi, ring::Ring};
+use super::{bpf_call, counts::Counts, generations::Generations, known::Known, multi, ring::Ring, tables::Tables};
 use crate::{notice::Notices, process::maps::usual_trampoline};
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
@@ -79,11 +79,11 @@ impl Upward {
 
 impl Kernel {
     /// Loads the programs with a ring of this many bytes, a power of two and at least a page, to be put on functions by
-    /// links of this kind.
-    pub fn load(ring_bytes: u32, links: LinkKind, notices: Notices) -> Result<(Self, Upward)> {
+    /// links of this kind and to walk stacks in this way.
+    pub fn load(ring_bytes: u32, links: LinkKind, walk: Walk, notices: Notices) -> Result<(Self, Upward, Tables)> {
         let ring = u64::from(ring_bytes);
         // The last quarter is kept for frees; the reader is woken at half.
-        let settings = [ring / 4 * 3, ring / 2, usual_trampoline()];
+        let settings = [ring / 4 * 3, ring / 2, usual_trampoline(), walk as u64];
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)
@@ -116,10 +116,16 @@ impl Kernel {
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
+        let tables = Tables::new(
+            take_map(&mut ebpf, "ROWS")?,
+            take_map(&mut ebpf, "SPACES")?,
+            take_map(&mut ebpf, "EPOCHS")?,
+            take_map(&mut ebpf, "RULES")?,
+        )?;
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
         let kernel = Self { ebpf, multi, sweeper, log, traced, trampolines, generations };
         notices.detail(&format!("probes are attached by {}", kernel.links().name()));
-        Ok((kernel, Upward { ring, counts, known }))
+        Ok((kernel, Upward { ring, counts, known }, tables))
     }
 
     /// By what the programs are put on functions.
@@ -219,9 +225,12 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::
 /// The maps that aya has made. It tells the descriptor only of those whose type is known.
 fn map_fds(ebpf: &Ebpf) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
     ebpf.maps().filter_map(|(name, map)| match map {
-        Map::Array(map) | Map::HashMap(map) | Map::PerCpuArray(map) | Map::RingBuf(map) | Map::Unsupported(map) => {
-            Some((name, map.fd().as_fd()))
-        }
+        Map::Array(map)
+        | Map::ArrayOfMaps(map)
+        | Map::HashMap(map)
+        | Map::PerCpuArray(map)
+        | Map::RingBuf(map)
+        | Map::Unsupported(map) => Some((name, map.fd().as_fd())),
         _ => None,
     })
 }

@@ -14,3 +14,4 @@ pub mod multi;
 pub mod place;
 pub mod privilege;
 pub mod ring;
+pub mod tables;

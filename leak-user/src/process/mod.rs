@@ -9,3 +9,4 @@ mod family;
 pub mod identity;
 pub mod maps;
 pub mod modules;
+pub mod sparse;

@@ -5,7 +5,7 @@
 //! gone.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     io,
     path::PathBuf,
     sync::Arc,
@@ -49,6 +49,8 @@ pub struct Modules {
     by_file: HashMap<((i32, i32), u64), ModuleIndex>,
     processes: HashMap<u16, AddressSpace>,
     generation_of: Box<dyn Fn(u16) -> u32>,
+    /// Processes whose mappings were read, or dropped, since somebody asked.
+    changed: BTreeSet<u16>,
 }
 
 /// The code mappings of one process as they were read.
@@ -105,6 +107,7 @@ impl Modules {
             by_file: HashMap::new(),
             processes: HashMap::new(),
             generation_of: Box::new(generation_of),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -130,6 +133,7 @@ impl Modules {
             .remove(&process)
             .and_then(|space| if space.now.generation == generation { space.before } else { Some(space.now) });
         self.processes.insert(process, AddressSpace { pid: Some(pid), now, before, read_at: Instant::now() });
+        self.changed.insert(process);
         Ok(())
     }
 
@@ -138,6 +142,7 @@ impl Modules {
     pub fn drop_mappings(&mut self, process: u16) {
         if let Some(space) = self.processes.get_mut(&process) {
             (space.now, space.before) = (Snapshot::default(), None);
+            self.changed.insert(process);
         }
     }
 
@@ -151,6 +156,18 @@ impl Modules {
     /// Drops all that is known of a process, but for the files.
     pub fn drop_process(&mut self, process: u16) {
         self.processes.remove(&process);
+        self.changed.insert(process);
+    }
+
+    /// The processes whose mappings are others since the last time that this was asked.
+    pub fn take_changed(&mut self) -> BTreeSet<u16> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The code mappings of a process, in order of address, with their modules.
+    pub fn mappings_of(&self, process: u16) -> impl Iterator<Item = (&CodeMapping, ModuleIndex, &Arc<Module>)> {
+        let mappings = self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings);
+        mappings.map(|(mapping, index)| (mapping, *index, &self.all[index.place()]))
     }
 
     /// Where the calls that return to these addresses lie, or lay when the process had changed its mappings so often.

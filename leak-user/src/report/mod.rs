@@ -39,6 +39,8 @@ pub struct Report {
     pub loss: Loss,
     /// What tracing cost.
     pub cost: Cost,
+    /// How far stacks were walked.
+    pub walks: Walks,
     /// The stacks, in the order asked for, after filters.
     pub stacks: Vec<Stack>,
 }
@@ -52,6 +54,8 @@ impl Report {
         totals: Totals,
         loss: Loss,
         cost: Cost,
+        walks: Walks,
+        unwind: &'static str,
     ) -> Self {
         Self {
             schema: SCHEMA,
@@ -60,10 +64,11 @@ impl Report {
             last,
             label: None,
             processes,
-            mode: Mode { sample_bytes: 1, unwind: "fp" },
+            mode: Mode { sample_bytes: 1, unwind },
             totals,
             loss,
             cost,
+            walks,
             stacks: Vec::new(),
         }
     }
@@ -96,8 +101,34 @@ pub struct Process {
 pub struct Mode {
     /// Mean bytes between samples; 1 is every allocation.
     pub sample_bytes: u64,
-    /// How stacks are walked.
+    /// How stacks are walked: `dwarf`, by unwind information, or `fp`, by frame pointers.
     pub unwind: &'static str,
+}
+
+/// How the walks of stacks have ended, one for each allocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Walks {
+    /// At the bottom: `_start` or the beginning of a thread.
+    pub whole: u64,
+    /// At the greatest depth.
+    pub too_deep: u64,
+    /// At code whose unwind information is missing, or not read yet.
+    pub no_rule: u64,
+    /// At code whose unwind information is of a kind that is not understood.
+    pub unsupported: u64,
+    /// At what can be no frame.
+    pub not_a_frame: u64,
+    /// At memory that could not be read.
+    pub unreadable: u64,
+}
+
+impl Walks {
+    /// The share of stacks that are whole, 0 to 1, if there are any.
+    pub fn whole_share(&self) -> Option<f64> {
+        let Self { whole, too_deep, no_rule, unsupported, not_a_frame, unreadable } = *self;
+        let all = whole + too_deep + no_rule + unsupported + not_a_frame + unreadable;
+        (all > 0).then(|| whole as f64 / all as f64)
+    }
 }
 
 /// What was lost.
@@ -155,6 +186,8 @@ pub struct Stack {
     pub verdict: Verdict,
     /// How sure the verdict is, 0 to 1.
     pub confidence: f64,
+    /// Whether the frames reach the bottom of the stack.
+    pub complete: bool,
     /// From the allocator's caller outwards.
     pub frames: Vec<Frame>,
     /// The outstanding blocks themselves, largest first, when they were asked for.

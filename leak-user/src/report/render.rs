@@ -104,6 +104,7 @@ pub(super) mod sample {
             bytes_per_s: rate,
             oldest_s: 7798.2,
             verdict,
+            complete: true,
             confidence: 0.97,
             frames,
             allocations: Vec::new(),
@@ -164,7 +165,7 @@ pub(super) mod sample {
                 rss_at_attach_bytes: 47_395_635,
                 alive: true,
             }],
-            mode: Mode { sample_bytes: 1, unwind: "frame-pointer" },
+            mode: Mode { sample_bytes: 1, unwind: "dwarf" },
             totals: Totals {
                 outstanding_bytes: 802_579_757,
                 outstanding_count: 1_234_970,
@@ -180,6 +181,7 @@ pub(super) mod sample {
                 tracer_cpu_pct: 0.42,
                 tracer_rss_bytes: 22_331_392,
             },
+            walks: Walks { whole: 9_866_667, no_rule: 9_876, ..Walks::default() },
             stacks: vec![leak, growing, fresh],
         }
     }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use leak_ebpf::Counter;
+use leak_ebpf::{Counter, WalkEnd};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::fleet::Fleet;
@@ -13,7 +13,7 @@ use crate::{
     ledger::{Ledger, Notes, Stack, StackIndex},
     probe::counts::Snapshot,
     process::modules::{Location, Module},
-    report::{self, Allocation, Loss, Report},
+    report::{self, Allocation, Loss, Report, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -113,6 +113,7 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
         oldest_s: held.oldest.map_or(0.0, |time| seconds_between(time, now)),
         verdict: judged.verdict,
         confidence: judged.confidence,
+        complete: stack.is_whole,
         frames: Vec::new(),
         allocations: Vec::new(),
     }
@@ -167,6 +168,19 @@ pub fn loss(counts: &Snapshot, notes: Notes, probes_missed: u64) -> Loss {
         stacks_truncated: counts.get(Counter::StacksTruncated),
         probes_missed,
         complete: allocations == 0 && frees == 0 && probes_missed == 0,
+    }
+}
+
+/// How walks ended.
+pub fn walks(counts: &Snapshot) -> Walks {
+    let ended = |end: WalkEnd| counts.get(end.counter());
+    Walks {
+        whole: ended(WalkEnd::Bottom),
+        too_deep: ended(WalkEnd::TooDeep),
+        no_rule: ended(WalkEnd::Unruled),
+        unsupported: ended(WalkEnd::Unsupported),
+        not_a_frame: ended(WalkEnd::NotAFrame),
+        unreadable: ended(WalkEnd::Unreadable),
     }
 }
 

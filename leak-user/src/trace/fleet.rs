@@ -23,6 +23,7 @@ use crate::{
     probe::load::Kernel,
     process::{identity::Target, maps::expected_trampoline, modules::Modules},
     report,
+    unwind::supply::Supply,
 };
 
 /// The processes, and what placing probes in them takes.
@@ -49,7 +50,7 @@ pub struct Fork {
 
 impl Fleet {
     /// A fleet of nothing yet.
-    pub fn new(kernel: Kernel, lookup: Lookup, notices: Notices) -> Result<Self> {
+    pub fn new(kernel: Kernel, supply: Supply, lookup: Lookup, notices: Notices) -> Result<Self> {
         Ok(Self {
             means: Means {
                 modules: Modules::new({
@@ -57,6 +58,7 @@ impl Fleet {
                     move |slot| generations.of(slot)
                 }),
                 kernel,
+                supply,
                 lookup,
                 notices,
                 late: 0,

@@ -25,7 +25,7 @@ use std::{
 };
 
 use anyhow::Result;
-use leak_ebpf::{Counter, Record};
+use leak_ebpf::{Counter, Record, Walk};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
@@ -45,6 +45,7 @@ use crate::{
         privilege,
     },
     report::{Renderer, Report},
+    unwind::supply::Supply,
 };
 use cost::CostMeter;
 use fleet::{Fleet, Fork};
@@ -71,6 +72,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Bytes of the ring; a power of two and at least a page.
     pub ring_bytes: u32,
+    /// How stacks are walked.
+    pub walk: Walk,
     /// Which allocations are written down.
     pub sizes: Sizes,
     /// Where to look for the allocator.
@@ -118,7 +121,7 @@ impl Trace {
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
         let signals = Signals::new()?;
-        let (mut kernel, mut upward) = Kernel::load(plan.ring_bytes, LinkKind::detect(), notices)?;
+        let (mut kernel, mut upward, tables) = Kernel::load(plan.ring_bytes, LinkKind::detect(), plan.walk, notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);
         if let Err(error) = &hit_cost {
             notices.say(&format!("the cost of tracing is not known: {error:#}"));
@@ -128,7 +131,7 @@ impl Trace {
         }
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
-            fleet: Fleet::new(kernel, plan.lookup.clone(), notices)?,
+            fleet: Fleet::new(kernel, Supply::start(tables, notices)?, plan.lookup.clone(), notices)?,
             plan,
             histories: Vec::new(),
             cost: CostMeter::new(hit_cost.ok()),
@@ -215,6 +218,7 @@ impl Trace {
                     self.drain()?;
                     self.fleet.release(&exited, &mut self.ledger)?;
                     self.fleet.search_on();
+                    self.fleet.means.order_tables();
                     self.fleet.means.kernel.flush_log();
                     if !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
@@ -304,6 +308,8 @@ impl Trace {
             self.ledger.totals(),
             draft::loss(&counts, self.ledger.notes(), self.fleet.missed()?),
             cost,
+            draft::walks(&counts),
+            if self.plan.walk == Walk::Pointers { "fp" } else { "dwarf" },
         );
         Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection))
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,11 @@ use crate::{
         modules::{ModuleIndex, Modules},
     },
     report,
+    unwind::supply::{Mapping, Supply},
 };
+
+/// How long probes wait for unwind tables.
+const TABLES_AT_ATTACH: Duration = Duration::from_millis(300);
 
 /// What placing probes takes, for all processes.
 pub struct Means {
@@ -26,12 +31,30 @@ pub struct Means {
     pub kernel: Kernel,
     /// The modules of all processes.
     pub modules: Modules,
+    /// What has unwind tables made of the modules.
+    pub supply: Supply,
     /// Where to look for allocators.
     pub lookup: Lookup,
     /// Where to say what was found.
     pub notices: Notices,
     /// How often probes came later than a program could allocate.
     pub late: u64,
+}
+
+impl Means {
+    /// Has tables made for what processes map since.
+    pub fn order_tables(&mut self) {
+        for slot in self.modules.take_changed() {
+            let mappings = self.modules.mappings_of(slot).map(|(mapping, index, module)| Mapping {
+                start: mapping.start,
+                end: mapping.end,
+                file_offset: mapping.file_offset,
+                index,
+                module: Arc::clone(module),
+            });
+            self.supply.order(slot, mappings.collect());
+        }
+    }
 }
 
 /// Where a process is in its life.
@@ -154,7 +177,12 @@ impl Traced {
         let before = self.probes.count();
         self.read_modules(means)?;
         self.attach_loader(means)?;
-        let Means { kernel, modules, lookup, notices, late } = means;
+        means.order_tables();
+        if self.probed.is_empty() && !self.is_child {
+            // So that the first stacks are whole; those of a large program come when they are there.
+            means.supply.wait(TABLES_AT_ATTACH);
+        }
+        let Means { kernel, modules, lookup, notices, late, .. } = means;
         let mut troubles = Vec::new();
         let (mut bear_probes, mut is_new) = (false, false);
         for found in allocators::find(modules, self.slot, pid, lookup, *notices)? {

@@ -15,6 +15,7 @@ mod entries;
 mod image;
 mod rows;
 mod rules;
+pub mod supply;
 mod translate;
 
 pub use compile::{Compiled, Stats, Table, compile};

@@ -46,13 +46,16 @@ fn process(page: &mut Page, process: &Process) {
 }
 
 fn mode(report: &Report) -> String {
-    let unwind = match report.mode.unwind {
-        "fp" => "frame pointer".into(),
-        unwind => unwind.replace('-', " "),
-    };
+    let unwind = if report.mode.unwind == "fp" { "frame pointers" } else { "unwind information" };
+    let whole = report.walks.whole_share().map_or_else(String::new, |share| {
+        // Rounded down: not all is never told as all.
+        format!(", {} whole", percent((share * 1000.0).floor() / 10.0))
+    });
     match report.mode.sample_bytes {
-        0 | 1 => format!("every allocation, stacks by {unwind}"),
-        mean => format!("one sample every {} on average, so figures are estimates; stacks by {unwind}", bytes(mean)),
+        0 | 1 => format!("every allocation, stacks by {unwind}{whole}"),
+        mean => {
+            format!("one sample every {} on average, so figures are estimates; stacks by {unwind}{whole}", bytes(mean))
+        }
     }
 }
 

@@ -1,0 +1,125 @@
+//! What user space has made of the modules' unwind information: rows by table, rules, and where in each process which
+//! table holds. A cache answers for places that were asked for before.
+//!
+//! A process's space is replaced as a whole, and its epoch counted up after that: what the cache holds of an older
+//! epoch is not found any more.
+
+use aya_ebpf::{
+    btf_maps::{Array as BtfArray, ArrayOfMaps},
+    macros::{btf_map, map},
+    maps::Array,
+};
+use leak_ebpf::{
+    CACHED_RULES, MAX_PROCESSES, MAX_SEGMENTS, MAX_TABLES, Segment,
+    frame::{MAX_RULES, Rule, search},
+};
+
+use super::mix;
+
+/// `BPF_F_MMAPABLE`, to be filled in one go, and `BPF_F_INNER_MAP`: maps of any number of entries fit.
+const OF_ANY_SIZE: usize = 1 << 10 | 1 << 12;
+
+/// Rows, by table.
+#[btf_map]
+static ROWS: ArrayOfMaps<BtfArray<u64, 1, OF_ANY_SIZE>, { MAX_TABLES as usize }> = ArrayOfMaps::new();
+
+/// Segments in order of address, by process; the first entry's `start` is how many follow.
+#[btf_map]
+static SPACES: ArrayOfMaps<BtfArray<Segment, 1, OF_ANY_SIZE>, { MAX_PROCESSES as usize }> = ArrayOfMaps::new();
+
+/// How often each process's space was replaced.
+#[map]
+static EPOCHS: Array<u32> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// The rules that rows name.
+#[map]
+static RULES: Array<u64> = Array::with_max_entries(MAX_RULES as u32, 0);
+
+/// Rules found before, each at the place that its key picks.
+#[map]
+static CACHE: Array<Cached> = Array::with_max_entries(CACHED_RULES, 0);
+
+/// Written without a lock: what two processors have written at once does not fit together, and counts as nothing.
+#[repr(C, align(32))]
+#[derive(Clone, Copy)]
+struct Cached {
+    key: u64,
+    rule: u64,
+    check: u64,
+}
+
+/// Stands in the cache for code without a rule; no rule looks like it.
+const UNRULED: u64 = u64::MAX;
+
+/// What is known of the code at an address.
+pub enum Code {
+    /// How to go up from there.
+    Ruled(Rule),
+    /// Nothing.
+    Unruled,
+}
+
+/// The address space of a process, for the length of a walk.
+pub struct Space {
+    process: u16,
+    /// Tells it from other processes' and from what it was.
+    hash: u64,
+}
+
+impl Space {
+    #[inline(always)]
+    pub fn of(process: u16) -> Self {
+        let epoch = EPOCHS.get(u32::from(process)).copied().unwrap_or(0);
+        Self { process, hash: mix(u64::from(epoch), u64::from(process)) }
+    }
+
+    /// What is known of the code here.
+    #[inline(always)]
+    pub fn code_at(&self, pc: u64) -> Code {
+        let key = mix(self.hash, pc);
+        let place = (key >> (u64::BITS - CACHED_RULES.ilog2())) as u32;
+        let Some(cached) = CACHE.get_ptr_mut(place) else { return Code::Unruled };
+        // SAFETY: the pointer is into the array; torn reads and writes are told by the check.
+        let known = unsafe { *cached };
+        let rule = if known.key == key && known.check == key ^ known.rule {
+            known.rule
+        } else {
+            let rule = self.find(pc).unwrap_or(UNRULED);
+            // SAFETY: as above.
+            unsafe { *cached = Cached { key, rule, check: key ^ rule } };
+            rule
+        };
+        if rule == UNRULED { Code::Unruled } else { Code::Ruled(Rule::from_raw(rule)) }
+    }
+
+    #[inline(always)]
+    fn find(&self, pc: u64) -> Option<u64> {
+        let segment = self.segment_of(pc)?;
+        let pc = pc - segment.base;
+        if pc > u64::from(u32::MAX) {
+            return None;
+        }
+        let rows = ROWS.get(segment.table)?;
+        let rule = search(segment.rows, pc as u32, |row| rows.get(row).copied())?;
+        RULES.get(u32::from(rule)).copied()
+    }
+
+    #[inline(always)]
+    fn segment_of(&self, pc: u64) -> Option<Segment> {
+        let segments = SPACES.get(u32::from(self.process))?;
+        let mut left = segments.get(0)?.start as u32;
+        let mut first = 1;
+        for _ in 0..MAX_SEGMENTS.ilog2() {
+            if left < 2 {
+                break;
+            }
+            let half = left / 2;
+            // Arithmetic and no branch: the verifier would follow both sides of each of these.
+            let is_below = (segments.get(first + half)?.start.wrapping_sub(pc).wrapping_sub(1) as i64) >> 63;
+            first += half & is_below as u32;
+            left -= half;
+        }
+        let segment = *segments.get(first)?;
+        (segment.start <= pc && pc < segment.end).then_some(segment)
+    }
+}
