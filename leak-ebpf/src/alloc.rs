@@ -39,7 +39,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         return None;
     };
     if thread.call.sp != 0 {
-        if thread.is_inside_call(regs.rsp) {
+        if thread.is_inside_call(regs) {
             return None;
         }
         emit::count(Counter::ReturnsMissed, 1);
@@ -115,6 +115,17 @@ fn end(regs: &pt_regs) -> Option<()> {
     Some(())
 }
 
+/// Does nothing but walk the stack. For the benchmark, which compares it with the kernel's own walk.
+#[uprobe]
+pub fn walk(ctx: ProbeContext) -> u32 {
+    // SAFETY: as in `enter`.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    if let (Some(thread), Some(ret)) = (Thread::current_or_new(), read_user(regs.rsp)) {
+        unwind::walk(regs, ret, Cookie::unpack(cookie).process, &mut thread.stack, &mut thread.window);
+    }
+    0
+}
+
 /// On a function that gives a block back.
 #[uprobe]
 pub fn release(ctx: ProbeContext) -> u32 {
@@ -123,7 +134,7 @@ pub fn release(ctx: ProbeContext) -> u32 {
     let cookie = Cookie::unpack(cookie);
     count_hit(Counter::FreeHits, cookie);
     let addr = regs.rdi;
-    if addr == 0 || Thread::current().is_some_and(|thread| thread.is_inside_call(regs.rsp)) {
+    if addr == 0 || Thread::current().is_some_and(|thread| thread.is_inside_call(regs)) {
         return 0;
     }
     emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });

@@ -2,13 +2,17 @@
 //!
 //! calloc calls malloc, realloc calls malloc and free, malloc calls mmap: the program asked once, so only the
 //! outermost call counts. A call is told by its stack pointer. It is still under way as long as its return address
-//! on the stack is the kernel's return trampoline; a call left by longjmp, an exception or a missed return probe
-//! has lost that mark and is dropped, and counted, by the next call that finds it.
+//! on the stack is the kernel's return trampoline and whoever runs below it returns through it; a call left by longjmp,
+//! an exception or a missed return probe is dropped, and counted, by the next call that finds it.
 
-use aya_ebpf::{helpers::bpf_probe_read_user, macros::btf_map};
-use leak_ebpf::{Cookie, NO_TRAMPOLINE, StackRecord};
+use aya_ebpf::{bindings::pt_regs, helpers::bpf_probe_read_user, macros::btf_map};
+use leak_ebpf::{Cookie, NO_TRAMPOLINE, StackRecord, Walk};
 
-use crate::{lifecycle, task_storage::TaskStorage, unwind::Window};
+use crate::{
+    emit, lifecycle,
+    task_storage::TaskStorage,
+    unwind::{self, Window},
+};
 
 #[btf_map]
 static THREADS: TaskStorage<Thread> = TaskStorage::new();
@@ -58,20 +62,25 @@ impl Thread {
         THREADS.get()
     }
 
-    /// Whether a call at this stack pointer is made by the allocator itself, inside the call under way.
+    /// Whether the call that begins with these registers is made by the allocator itself, inside the call under way.
     #[inline(always)]
-    pub fn is_inside_call(&self, sp: u64) -> bool {
-        // Equal is inside too: a tail call enters with the stack pointer of its caller.
-        self.call.sp != 0 && sp <= self.call.sp && self.call_is_live()
-    }
-
-    #[inline(always)]
-    fn call_is_live(&self) -> bool {
-        let Some(slot) = read_user(self.call.sp) else { return false };
-        match lifecycle::trampoline(Cookie::unpack(self.call.cookie).process) {
-            0 | NO_TRAMPOLINE => slot != self.call.ret,
-            trampoline => slot == trampoline,
+    pub fn is_inside_call(&mut self, regs: &pt_regs) -> bool {
+        let (sp, mark) = (regs.rsp, self.call.sp);
+        if mark == 0 || sp > mark {
+            return false;
         }
+        let process = Cookie::unpack(self.call.cookie).process;
+        let trampoline = lifecycle::trampoline(process);
+        let Some(slot) = read_user(mark) else { return false };
+        let is_marked = match trampoline {
+            0 | NO_TRAMPOLINE => slot != self.call.ret,
+            _ => slot == trampoline,
+        };
+        // Equal is inside too: a tail call enters with the stack pointer of its caller.
+        is_marked
+            && (sp == mark
+                || emit::settings().walk == Walk::Pointers as u64
+                || unwind::may_be_inside(regs, process, mark, trampoline, &mut self.window))
     }
 
     /// Whether a return that leaves the stack pointer here ends the call under way.

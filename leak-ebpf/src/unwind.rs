@@ -13,6 +13,7 @@ use aya_ebpf::{bindings::pt_regs, macros::map, maps::Array};
 use leak_ebpf::{Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd};
 
 use crate::{emit, lifecycle};
+pub use rules::may_be_inside;
 pub use window::Window;
 
 /// Ids of stacks that user space has been sent, two places for each. A miss costs one more record, never a stack.
@@ -47,19 +48,18 @@ pub fn walk(regs: &pt_regs, ret: u64, process: u16, record: &mut StackRecord, wi
     // Tells the stack from those with the same addresses in another process, or before a change.
     let hash = mix(u64::from(generation) << 16 | u64::from(process), ret);
     let way = emit::settings().walk;
-    let (depth, hash, end) = if way == Walk::Pointers as u64 {
-        pointers::walk(regs, hash, &mut record.frames)
+    let (hash, end) = if way == Walk::Pointers as u64 {
+        pointers::walk(regs, hash, record)
     } else {
-        rules::walk(regs, process, way == Walk::Auto as u64, hash, &mut record.frames, window)
+        rules::walk(regs, process, way == Walk::Auto as u64, hash, record, window)
     };
-    record.depth = depth as u16;
     record.end = end as u16;
     record.id = hash ^ hash >> 32;
     emit::count(end.counter(), 1);
 }
 
-/// What a walk has come to: frames, their hash, and why there are no more.
-type Walked = (usize, u64, WalkEnd);
+/// What a walk that has filled a record has come to: the frames' hash, and why there are no more.
+type Walked = (u64, WalkEnd);
 
 #[inline(always)]
 fn mix(hash: u64, word: u64) -> u64 {

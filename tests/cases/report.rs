@@ -56,6 +56,7 @@ fn check_document(report: &Value) {
             ("totals", "object"),
             ("loss", "object"),
             ("cost", "object"),
+            ("walks", "object"),
             ("stacks", "array"),
         ],
     );
@@ -86,6 +87,8 @@ fn check_document(report: &Value) {
         ("tracer_rss_bytes", "count"),
     ];
     check_members(&report["cost"], &cost);
+    let walks = ["whole", "too_deep", "no_rule", "unsupported", "not_a_frame", "unreadable"];
+    check_members(&report["walks"], &walks.map(|name| (name, "count")));
     stacks(report).iter().for_each(check_stack);
 }
 
@@ -101,6 +104,7 @@ fn check_stack(stack: &Value) {
         ("oldest_s", "number"),
         ("verdict", "leak|growing|plateau|churn|new"),
         ("confidence", "share"),
+        ("complete", "bool"),
         ("frames", "array"),
     ];
     check_members(stack, &members);

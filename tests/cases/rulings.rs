@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::Value;
 
-use crate::harness::{Machine, first_function, functions, number, open_claims, stacks};
+use crate::harness::{Machine, first_function, functions, number, stacks};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -245,9 +245,6 @@ fn after_a_call_left_by_longjmp_one_made_deeper_counts() {
 
 #[test]
 fn after_a_call_left_by_longjmp_one_made_below_what_it_left_on_the_stack_counts() {
-    if !open_claims() {
-        return;
-    }
     escape_holds("allocation_below_the_remains_of_an_escape", (10 * 300, 10));
 }
 
@@ -268,9 +265,6 @@ fn a_thread_that_ends_inside_the_allocator_keeps_what_it_had() {
 
 #[test]
 fn calls_that_never_return_are_said_to_be_lost() {
-    if !open_claims() {
-        return;
-    }
     let Told { report, figures } = escaped();
     let (lost, escapes) = (number(&report["loss"], "allocations"), figures[0]);
     // The ends of two threads are among them: nothing can come of a call whose thread is no more.

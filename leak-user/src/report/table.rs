@@ -208,7 +208,7 @@ mod tests {
             "leaktrace report, 2025-11-21T03:12:44Z, 2 h 10 m after attach",
             "process: redis-server (pid 4242), /usr/local/bin/redis-server",
             "memory: RSS 45.2 MiB at attach, 812.0 MiB now (+766.8 MiB)",
-            "mode: every allocation, stacks by frame pointer",
+            "mode: every allocation, stacks by unwind information, 99.9 % whole",
             "heap: 765.4 MiB in 1,234,970 blocks outstanding; since attach allocated 5.0 GiB in",
             "cost: 12,345 probe hits/s, target slowed by about 8.2 %, leaktrace 0.4 % CPU, 21.3 MiB",
         ] {

@@ -129,11 +129,3 @@ pub fn wait_until(what: &str, mut has_come: impl FnMut() -> bool) {
         sleep(Duration::from_millis(10));
     }
 }
-
-/// Whether the claims are to be checked, too, that leaktrace does not always keep yet: `LEAKTRACE_OPEN=1`. They are: an
-/// escape by longjmp from the very first call of a process, before its return trampoline is known; one whose mark on the
-/// stack is still there when a call is made below it; and libraries that take one another's place faster than the ring is
-/// read.
-pub fn open_claims() -> bool {
-    std::env::var_os("LEAKTRACE_OPEN").is_some()
-}

@@ -43,7 +43,8 @@ pub fn sweeper() -> io::Result<Sweeper> {
 }
 
 fn empty_program() -> io::Result<OwnedFd> {
-    program::load_plain("empty", &EMPTY_PROGRAM, c"Dual MIT/GPL", UPROBE_MULTI)
+    let (instructions, license) = (&EMPTY_PROGRAM, c"Dual MIT/GPL");
+    program::load_plain(&program::Code { name: "empty", instructions, license, functions: None })
 }
 
 /// A result of `bpf(2)` that is a new descriptor.

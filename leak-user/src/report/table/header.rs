@@ -49,7 +49,7 @@ fn mode(report: &Report) -> String {
     let unwind = if report.mode.unwind == "fp" { "frame pointers" } else { "unwind information" };
     let whole = report.walks.whole_share().map_or_else(String::new, |share| {
         // Rounded down: not all is never told as all.
-        format!(", {} whole", percent((share * 1000.0).floor() / 10.0))
+        format!(", {:.1} % whole", (share * 1000.0).floor() / 10.0)
     });
     match report.mode.sample_bytes {
         0 | 1 => format!("every allocation, stacks by {unwind}{whole}"),
