@@ -13,6 +13,8 @@ mod demo;
 mod fork;
 mod harm;
 mod identity;
+mod jit_names;
+mod names;
 mod objects;
 mod oracle;
 mod overload;

@@ -111,8 +111,9 @@ impl<'data> Allocator<'data> {
     /// kind; each of `prefixes` may come before the names of the heap functions, as in `je_malloc`.
     pub fn of(object: &ElfFile<'data>, path: &str, prefixes: &[&str]) -> Result<Option<Self>> {
         let family = Family::new(prefixes);
+        let is_static = object.is_static_pie();
         // One pass over the symbols for all names: a big program has a million.
-        let symbols = object.symbols(&family.names(), |name| family.is_unmistakable(name))?;
+        let symbols = object.symbols(&family.names(), |name| is_static || family.is_unmistakable(name))?;
         let defines = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
         let evident = EVIDENCE.iter().find(|(name, _)| defines(name)).map(|(_, kind)| *kind);
         let has_mallctl = prefixes.iter().any(|prefix| defines(&format!("{prefix}mallctl")));

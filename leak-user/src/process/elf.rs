@@ -91,7 +91,7 @@ pub struct ElfFile<'data> {
     dynamic: Dynamic,
 }
 
-/// The entries of the dynamic table that are used here: addresses, but for `strings_len` and `soname`.
+/// The entries of the dynamic table that are used here: addresses, but for `strings_len`, `soname` and `flags`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Dynamic {
     symbols: Option<u64>,
@@ -101,6 +101,7 @@ struct Dynamic {
     hash: Option<u64>,
     gnu_hash: Option<u64>,
     soname: Option<u64>,
+    flags: Option<u64>,
 }
 
 /// A table of symbols, with one version a symbol where there are versions.
@@ -151,6 +152,13 @@ impl<'data> ElfFile<'data> {
     pub fn interpreter(&self) -> Option<String> {
         let name = self.segments.iter().find_map(|s| s.interpreter(LE, self.data).ok().flatten())?;
         Some(String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// Whether it is a program that can be loaded anywhere and needs no dynamic loader. Nobody else is to call its
+    /// functions, and its linker makes them local.
+    pub fn is_static_pie(&self) -> bool {
+        let flags = self.dynamic.flags.unwrap_or_default();
+        flags & u64::from(elf::DF_1_PIE.0) != 0 && self.interpreter().is_none()
     }
 
     /// The parts of the file that are loaded to run.
@@ -274,6 +282,7 @@ impl Dynamic {
                 elf::DT_HASH => &mut dynamic.hash,
                 elf::DT_GNU_HASH => &mut dynamic.gnu_hash,
                 elf::DT_SONAME => &mut dynamic.soname,
+                elf::DT_FLAGS_1 => &mut dynamic.flags,
                 _ => continue,
             };
             *field = Some(value);

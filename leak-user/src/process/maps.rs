@@ -7,10 +7,12 @@ use std::{fs::File, io, os::fd::AsRawFd, path::PathBuf};
 
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 
+use super::vdso;
+
 /// Most mappings of one process that are looked at; a process can make as many as it likes.
 const MAX_MAPPINGS: usize = 1 << 16;
 
-/// A stretch of a process's address space that runs code from a file.
+/// A stretch of a process's address space that runs code from a file, or from the vDSO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeMapping {
     /// First address.
@@ -19,17 +21,25 @@ pub struct CodeMapping {
     pub end: u64,
     /// Where in the file `start` lies.
     pub file_offset: u64,
-    /// Device of the file, major and minor.
+    /// Device of the file, major and minor; 0 and 0 for the vDSO.
     pub device: (i32, i32),
-    /// Inode of the file.
+    /// Inode of the file; 0 for the vDSO.
     pub inode: u64,
     /// Path, as the process's mount namespace named it when it was mapped; only good for showing.
     pub path: PathBuf,
 }
 
 impl CodeMapping {
-    /// Opens the file that is mapped here.
+    /// Whether it is the kernel's vDSO, which is code like any other but in no file.
+    pub fn is_vdso(&self) -> bool {
+        self.inode == 0
+    }
+
+    /// Opens the file that is mapped here; for the vDSO, leaktrace's own copy.
     pub fn open(&self, pid: u32) -> io::Result<MappedFile> {
+        if self.is_vdso() {
+            return Ok(MappedFile { file: vdso::open()? });
+        }
         let link = format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end);
         let file = File::open(link)?;
         Ok(MappedFile { file })
@@ -50,7 +60,7 @@ impl MappedFile {
     }
 }
 
-/// The code mappings of a process, in order of address. Only regular files: no vDSO, no `[uprobes]`, no JIT.
+/// The code mappings of a process, in order of address. Only regular files and the vDSO: no `[uprobes]`, no JIT.
 pub fn code_mappings(pid: u32) -> io::Result<Vec<CodeMapping>> {
     let maps = Process::new(pid as i32).and_then(|process| process.maps()).map_err(io::Error::other)?;
     Ok(maps.into_iter().take(MAX_MAPPINGS).filter_map(code_mapping).collect())
@@ -89,8 +99,12 @@ fn trampoline_in(maps: &[MemoryMap]) -> Option<u64> {
 }
 
 fn code_mapping(map: MemoryMap) -> Option<CodeMapping> {
-    let MMapPath::Path(path) = map.pathname else { return None };
-    (map.perms.contains(MMPermissions::EXECUTE) && map.inode != 0).then_some(CodeMapping {
+    let path = match map.pathname {
+        MMapPath::Path(path) if map.inode != 0 => path,
+        MMapPath::Vdso if vdso::is_ours(map.address.1 - map.address.0) => PathBuf::from("[vdso]"),
+        _ => return None,
+    };
+    map.perms.contains(MMPermissions::EXECUTE).then_some(CodeMapping {
         start: map.address.0,
         end: map.address.1,
         file_offset: map.offset,

@@ -9,4 +9,7 @@ mod family;
 pub mod identity;
 pub mod maps;
 pub mod modules;
+pub mod origin;
+pub mod sealed;
 pub mod sparse;
+mod vdso;

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::maps::{CodeMapping, MappedFile, code_mappings};
+use super::{
+    maps::{CodeMapping, MappedFile, code_mappings},
+    origin::{Origin, Root},
+};
 
 /// Place of a module in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,13 +37,15 @@ pub struct Location {
     pub offset: u64,
 }
 
-/// A file that some process runs code from.
+/// A file, or the vDSO, that some process runs code from.
 #[derive(Debug)]
 pub struct Module {
     /// Its path in the process's mount namespace when it was first seen; for showing only.
     pub path: PathBuf,
     /// The file itself, if it could be opened.
     pub file: Option<MappedFile>,
+    /// The root directory of a process that maps it.
+    pub root: Option<Arc<Root>>,
 }
 
 /// All modules of all traced processes, each file once.
@@ -58,6 +63,8 @@ pub struct Modules {
 struct AddressSpace {
     /// None once the process is gone: another may bear its id.
     pid: Option<u32>,
+    /// Where it finds its files, if that could be told.
+    origin: Option<Arc<Origin>>,
     now: Snapshot,
     /// Of before the process last changed what it maps: stacks from then may still be on their way.
     before: Option<Snapshot>,
@@ -123,8 +130,10 @@ impl Modules {
             generation = after;
             mappings = code_mappings(pid)?;
         }
+        let known = self.processes.get(&process).and_then(|space| space.origin.as_ref());
+        let origin = Origin::of(pid, known).ok();
         let mappings = mappings.into_iter().map(|mapping| {
-            let module = self.intern(pid, &mapping);
+            let module = self.intern(pid, &mapping, origin.as_ref());
             (mapping, module)
         });
         let now = Snapshot { generation, mappings: mappings.collect() };
@@ -132,7 +141,7 @@ impl Modules {
             .processes
             .remove(&process)
             .and_then(|space| if space.now.generation == generation { space.before } else { Some(space.now) });
-        self.processes.insert(process, AddressSpace { pid: Some(pid), now, before, read_at: Instant::now() });
+        self.processes.insert(process, AddressSpace { pid: Some(pid), origin, now, before, read_at: Instant::now() });
         self.changed.insert(process);
         Ok(())
     }
@@ -198,11 +207,16 @@ impl Modules {
         &self.all
     }
 
-    /// The distinct files that a process maps, each with one of its mappings.
+    /// Where a process finds its files, also when it is gone.
+    pub fn origin(&self, process: u16) -> Option<&Arc<Origin>> {
+        self.processes.get(&process)?.origin.as_ref()
+    }
+
+    /// The distinct files that a process maps, each with one of its mappings: not the vDSO, which is none.
     pub fn of_process(&self, process: u16) -> Vec<(ModuleIndex, &CodeMapping)> {
         let mut seen: Vec<(ModuleIndex, &CodeMapping)> = Vec::new();
         for (mapping, module) in self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings) {
-            if seen.iter().all(|(known, _)| known != module) {
+            if !mapping.is_vdso() && seen.iter().all(|(known, _)| known != module) {
                 seen.push((*module, mapping));
             }
         }
@@ -230,10 +244,14 @@ impl Modules {
         }
     }
 
-    fn intern(&mut self, pid: u32, mapping: &CodeMapping) -> ModuleIndex {
+    fn intern(&mut self, pid: u32, mapping: &CodeMapping, origin: Option<&Arc<Origin>>) -> ModuleIndex {
         *self.by_file.entry((mapping.device, mapping.inode)).or_insert_with(|| {
             let index = ModuleIndex(self.all.len() as u32);
-            self.all.push(Arc::new(Module { path: mapping.path.clone(), file: mapping.open(pid).ok() }));
+            self.all.push(Arc::new(Module {
+                path: mapping.path.clone(),
+                file: mapping.open(pid).ok(),
+                root: origin.map(|origin| Arc::clone(&origin.root)),
+            }));
             index
         })
     }

@@ -1,5 +1,7 @@
 //! A frame as a report shows it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::text::printable;
@@ -9,10 +11,10 @@ use crate::text::printable;
 pub struct Frame {
     /// Demangled name, if there is a symbol: not to be printed raw.
     pub function: Option<String>,
-    /// File name of the module, without its directory: not to be printed raw.
-    pub module: Option<String>,
+    /// File name of the module, without its directory, or `[vdso]`: not to be printed raw.
+    pub module: Option<Arc<str>>,
     /// The module's build ID in hexadecimal.
-    pub build_id: Option<String>,
+    pub build_id: Option<Arc<str>>,
     /// Offset of the call in the module's file, or the bare address where there is no module.
     pub offset: u64,
     /// Source file, where debug information names it: not to be printed raw.
@@ -29,8 +31,10 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FrameKind {
-    /// Compiled code from a file.
+    /// Compiled code from a file, or from the vDSO.
     Native,
+    /// Code that a runtime compiled as it ran.
+    Jit,
     /// In no mapped file.
     #[default]
     Unknown,

@@ -1,74 +1,117 @@
 //! Names for calls: function, file and line, inlined functions, demangled.
 //!
-//! blazesym reads the very file that was mapped, through the descriptor that the module table keeps open. A call in a
-//! file without a fitting symbol is still named by module and offset; nothing is guessed.
+//! All that is known of a module's names is gathered once ([`image`]): from the very file that was mapped, through the
+//! descriptor that the module table keeps open, and from split debug information that belongs to it. blazesym looks
+//! names up in that. Code in no file has the names that its runtime wrote down. A call without a fitting symbol is
+//! still named by module and offset; nothing is guessed.
 
-use std::{collections::HashMap, io::Read, path::Path, rc::Rc, sync::Arc};
+use std::{collections::HashMap, fs::File, io::Read, path::Path, rc::Rc, sync::Arc};
 
 use blazesym::symbolize::{self as blaze, Input, Symbolized, source};
 
+mod debug_file;
 mod frame;
+mod image;
+mod jit;
+mod object;
+pub mod perf_map;
 
 pub use frame::{Frame, FrameKind};
 
+use self::{jit::Compiled, object::Object};
 use crate::process::{
     elf::{ElfFile, Segment},
+    maps::MappedFile,
     modules::{Location, Module, ModuleIndex},
+    origin::Origin,
 };
+
+/// Most bytes of debug information that are held, of all modules together. What does not fit has names alone.
+const MAX_DEBUG_INFORMATION: u64 = 1 << 30;
+
+/// Most calls whose frames are remembered.
+const MAX_REMEMBERED: usize = 1 << 18;
 
 /// Looks up names and remembers them.
 pub struct Symbolizer {
     blaze: blaze::Symbolizer,
     frames: HashMap<Location, Rc<[Frame]>>,
-    headers: HashMap<ModuleIndex, Rc<Header>>,
+    modules: HashMap<ModuleIndex, Rc<Names>>,
+    compiled: Compiled,
+    debug_information_left: u64,
 }
 
 /// Bytes from the start of an object in which its program headers and notes are looked for.
 const HEADER_BYTES: u64 = 1 << 16;
 
-/// What a frame says of its module.
-struct Header {
-    name: String,
-    build_id: Option<String>,
+/// What is known of a module.
+struct Names {
+    /// What its frames have in common.
+    frame: Frame,
     segments: Vec<Segment>,
+    sources: Option<Sources>,
+}
+
+/// All that has names for a module's code, as blazesym wants to be told of it.
+struct Sources {
+    /// By debug information and symbols; by symbols alone, which are still there where debug information is broken.
+    by_trust: [source::Source<'static>; 2],
+    /// What the sources lead to, open as long as they may be asked.
+    _image: MappedFile,
 }
 
 impl Default for Symbolizer {
     fn default() -> Self {
-        Self { blaze: blaze::Symbolizer::new(), frames: HashMap::new(), headers: HashMap::new() }
+        let no_directories: Option<[&Path; 0]> = Some([]);
+        Self {
+            // What it reads is made by us: it neither changes nor leads to other files.
+            blaze: blaze::Symbolizer::builder().enable_auto_reload(false).set_debug_dirs(no_directories).build(),
+            frames: HashMap::new(),
+            modules: HashMap::new(),
+            compiled: Compiled::default(),
+            debug_information_left: MAX_DEBUG_INFORMATION,
+        }
     }
 }
 
 impl Symbolizer {
     /// The frames of a call: the function itself last, before it those that were inlined into it, innermost first.
-    pub fn frames(&mut self, modules: &[Arc<Module>], location: Location) -> Rc<[Frame]> {
+    /// `origin` is the process that the call is of.
+    pub fn frames(&mut self, modules: &[Arc<Module>], origin: Option<&Arc<Origin>>, location: Location) -> Rc<[Frame]> {
+        let Some(index) = location.module else { return Rc::from([self.compiled(origin, location.offset)]) };
         if let Some(known) = self.frames.get(&location) {
             return Rc::clone(known);
         }
-        let frames: Rc<[Frame]> = match location.module {
-            Some(index) => self.native(modules, index, location.offset),
-            None => Rc::from([Frame { offset: location.offset, ..Frame::default() }]),
-        };
+        let frames = self.native(modules, index, location.offset);
+        if self.frames.len() >= MAX_REMEMBERED {
+            self.frames.clear();
+        }
         self.frames.insert(location, Rc::clone(&frames));
         frames
     }
 
+    /// The frame of a call in no file.
+    fn compiled(&mut self, origin: Option<&Arc<Origin>>, address: u64) -> Frame {
+        let function = origin.and_then(|origin| self.compiled.find(origin, address)).map(str::to_owned);
+        let kind = if function.is_some() { FrameKind::Jit } else { FrameKind::Unknown };
+        Frame { function, offset: address, kind, ..Frame::default() }
+    }
+
     fn native(&mut self, modules: &[Arc<Module>], index: ModuleIndex, file_offset: u64) -> Rc<[Frame]> {
         let Some(module) = modules.get(index.place()) else { return Rc::from([Frame::default()]) };
-        let header = Rc::clone(self.headers.entry(index).or_insert_with(|| Rc::new(Header::read(module))));
-        let plain = Frame {
-            module: Some(header.name.clone()),
-            build_id: header.build_id.clone(),
-            offset: header.segments.iter().find_map(|segment| segment.vaddr_of(file_offset)).unwrap_or(file_offset),
-            kind: FrameKind::Native,
-            ..Frame::default()
-        };
-        let Some(file) = &module.file else { return Rc::from([plain]) };
-        let source = source::Source::Elf(source::Elf::new(file.path()));
-        match self.blaze.symbolize_single(&source, Input::FileOffset(file_offset)) {
-            Ok(Symbolized::Sym(symbol)) => expand(&plain, &symbol),
-            Ok(Symbolized::Unknown(_)) | Err(_) => Rc::from([plain]),
-        }
+        let budget = &mut self.debug_information_left;
+        let names = Rc::clone(self.modules.entry(index).or_insert_with(|| Rc::new(Names::gather(module, budget))));
+        let vaddr = names.segments.iter().find_map(|segment| segment.vaddr_of(file_offset));
+        let plain = Frame { offset: vaddr.unwrap_or(file_offset), ..names.frame.clone() };
+        let symbol = names.sources.as_ref().zip(vaddr).and_then(|(sources, vaddr)| self.look_up(sources, vaddr));
+        symbol.map_or_else(|| Rc::from([plain.clone()]), |symbol| expand(&plain, &symbol))
+    }
+
+    fn look_up(&self, sources: &Sources, vaddr: u64) -> Option<blaze::Sym<'_>> {
+        sources.by_trust.iter().find_map(|source| match self.blaze.symbolize_single(source, Input::VirtOffset(vaddr)) {
+            Ok(Symbolized::Sym(symbol)) if !symbol.name.is_empty() => Some(symbol),
+            Ok(_) | Err(_) => None,
+        })
     }
 }
 
@@ -85,19 +128,41 @@ fn expand(plain: &Frame, symbol: &blaze::Sym<'_>) -> Rc<[Frame]> {
     inlined.chain([frame(&symbol.name, symbol.code_info.as_deref(), false)]).collect()
 }
 
-impl Header {
-    fn read(module: &Module) -> Self {
+impl Names {
+    fn gather(module: &Module, budget: &mut u64) -> Self {
         let name = file_name(&module.path);
         let mut start = Vec::new();
         if let Some(file) = &module.file {
             // Headers and notes stand at the start; what cannot be read is left out of the frame.
-            let _ = std::fs::File::open(file.path()).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut start));
+            let _ = File::open(file.path()).and_then(|file| file.take(HEADER_BYTES).read_to_end(&mut start));
         }
-        let object = ElfFile::parse(&start, &name).ok();
-        let build_id = object.as_ref().and_then(ElfFile::build_id);
-        let segments = object.map(|object| object.segments().collect()).unwrap_or_default();
-        Self { name, build_id, segments }
+        let headers = ElfFile::parse(&start, &name).ok();
+        let build_id = headers.as_ref().and_then(ElfFile::build_id);
+        let segments = headers.map(|headers| headers.segments().collect()).unwrap_or_default();
+        let image = module.file.as_ref().and_then(|file| image_of(module, &file.file, budget));
+        let (module, build_id) = (Some(name.into()), build_id.map(Into::into));
+        let frame = Frame { module, build_id, kind: FrameKind::Native, ..Frame::default() };
+        Self { frame, segments, sources: image.map(Sources::of) }
     }
+}
+
+impl Sources {
+    fn of(image: MappedFile) -> Self {
+        let by_trust = [true, false].map(|debug_syms| {
+            let mut elf = source::Elf::new(image.path());
+            elf.debug_syms = debug_syms;
+            source::Source::Elf(elf)
+        });
+        Self { by_trust, _image: image }
+    }
+}
+
+fn image_of(module: &Module, file: &File, budget: &mut u64) -> Option<MappedFile> {
+    let object = Object::read(file)?;
+    let split =
+        if image::is_lean(&object) { debug_file::find(&object, &module.path, module.root.as_ref()) } else { None };
+    let split = split.as_ref().and_then(Object::read);
+    Some(MappedFile { file: image::assemble(&object, split.as_ref(), budget).ok()? })
 }
 
 /// The last part of a module's path, without the kernel's mark for a file that was removed or replaced.

@@ -12,7 +12,10 @@ use crate::{
     growth::{self, History},
     ledger::{Ledger, Notes, Stack, StackIndex},
     probe::counts::Snapshot,
-    process::modules::{Location, Module},
+    process::{
+        modules::{Location, Module},
+        origin::Origin,
+    },
     report::{self, Allocation, Loss, Report, Walks},
 };
 
@@ -48,6 +51,8 @@ pub struct Draft {
     pub report: Report,
     /// The calls of each stack in the report, in its order.
     pub calls: Vec<Box<[Location]>>,
+    /// Where the process of each of those stacks finds its files.
+    pub origins: Vec<Option<Arc<Origin>>>,
     /// The modules that they lie in.
     pub modules: Vec<Arc<Module>>,
 }
@@ -94,9 +99,11 @@ impl Draft {
         if selection.allocations > 0 {
             list_allocations(ledger, &mut shown, selection.allocations, youngest, now);
         }
+        let modules = &fleet.means.modules;
+        let origins = shown.iter().map(|(_, stack, _)| modules.origin(stack.process).cloned()).collect();
         let (stacks, calls) = shown.into_iter().map(|(_, stack, entry)| (entry, stack.frames.clone())).unzip();
         report.stacks = stacks;
-        Self { report, calls, modules: fleet.means.modules.all().to_vec() }
+        Self { report, calls, origins, modules: modules.all().to_vec() }
     }
 }
 

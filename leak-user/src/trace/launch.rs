@@ -88,6 +88,7 @@ impl Launched {
             self.wait_for_stop()?;
             let files = code_mappings(self.pid())?
                 .iter()
+                .filter(|mapping| !mapping.is_vdso())
                 .map(|mapping| mapping.inode)
                 .collect::<std::collections::BTreeSet<_>>();
             if !has_loader || files.len() > 2 || stop > 0 {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::draft::Draft;
-use crate::{report::Renderer, symbolize::Symbolizer};
+use crate::{process::modules::Location, report::Renderer, symbolize::Symbolizer};
 
 /// Drafts that may wait. While one is being named, the next waits; a third is dropped, as its figures would be stale.
 const WAITING: usize = 1;
@@ -61,8 +61,10 @@ impl Reporter {
 fn write_all(drafts: &Receiver<Draft>, renderer: Renderer) -> io::Result<()> {
     let mut symbolizer = Symbolizer::default();
     for mut draft in drafts {
-        for (stack, calls) in draft.report.stacks.iter_mut().zip(&draft.calls) {
-            stack.frames = calls.iter().flat_map(|call| symbolizer.frames(&draft.modules, *call).to_vec()).collect();
+        let stacks = draft.report.stacks.iter_mut().zip(&draft.calls).zip(&draft.origins);
+        for ((stack, calls), origin) in stacks {
+            let frames = |call: &Location| symbolizer.frames(&draft.modules, origin.as_ref(), *call).to_vec();
+            stack.frames = calls.iter().flat_map(frames).collect();
         }
         let mut out = io::stdout().lock();
         renderer.write(&draft.report, &mut out)?;
