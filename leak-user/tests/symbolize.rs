@@ -6,14 +6,15 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use leak_user::{
     process::{
         elf::ElfFile,
-        maps::code_mappings,
-        modules::{Location, Modules},
+        maps::{MappedFile, code_mappings},
+        modules::{Location, Module, Modules},
     },
     symbolize::{FrameKind, Symbolizer},
 };
@@ -25,6 +26,13 @@ const FUNCTION: u64 = 16;
 /// Distinct stacks of the large report, and frames of each.
 const STACKS: usize = 10_000;
 const DEPTH: usize = 20;
+
+/// One test at a time: one of them measures.
+static TURNS: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A program that is ended when this is dropped, and its folder.
 struct Running {
@@ -42,13 +50,13 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Compiles an assembler program with a `main`, and starts it; it says a line once it runs.
+    /// Compiles a program, in assembler or C by the extension, and starts it; it says a line once it runs.
     fn start(name: &str, source: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("leaktrace-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
-        let (source_path, program) = (folder.join("program.s"), folder.join("program"));
+        let (source_path, program) = (folder.join(name), folder.join("program"));
         fs::write(&source_path, source).expect("our folder");
-        let made = Command::new("cc").arg("-o").args([&program, &source_path]).status();
+        let made = Command::new("cc").args(["-g", "-O2", "-o"]).args([&program, &source_path]).status();
         assert!(made.expect("a compiler").success());
         let mut child = Command::new(&program).stdout(Stdio::piped()).spawn().expect("our program");
         let output = child.stdout.take().expect("a pipe");
@@ -87,7 +95,8 @@ const MAIN: &str = ".text\n.globl main\n.type main, @function\nmain: push %rbp\n
 
 #[test]
 fn the_kernels_code_in_a_process_has_its_names_and_is_no_file_to_search() {
-    let running = Running::start("vdso", MAIN);
+    let _turn = turn();
+    let running = Running::start("vdso.s", MAIN);
     let mappings = code_mappings(running.child.id()).expect("a running process");
     let vdso = mappings.iter().find(|mapping| mapping.path == Path::new("[vdso]")).expect("a vDSO");
     let file = vdso.open(running.child.id()).expect("leaktrace's own copy");
@@ -105,6 +114,59 @@ fn the_kernels_code_in_a_process_has_its_names_and_is_no_file_to_search() {
     assert!(frame.function.as_deref().is_some_and(|name| name.contains("clock_gettime")), "{frame:?}");
     assert_eq!((frame.module.as_deref(), frame.kind), (Some("[vdso]"), FrameKind::Native));
     assert!(frame.build_id.is_some() && frame.offset > 0);
+}
+
+/// A program with something inlined into its `work`.
+const INLINED: &str = "
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <unistd.h>
+    static inline void inner(const char *text) { if (!malloc(100)) puts(text); }
+    static inline void outer(int number) { inner(number ? \"one\" : \"none\"); }
+    __attribute__((noinline)) void work(int number) { outer(number); putchar(number); }
+    int main(int argc, char **argv) { work(argc); puts(\"ready\"); fflush(stdout); pause(); }
+";
+
+/// Variants of the broken program, in all and one after the other.
+const VARIANTS: u64 = 1000;
+
+#[test]
+fn an_object_that_is_broken_anywhere_costs_names_and_no_more() {
+    let _turn = turn();
+    let running = Running::start("broken.c", INLINED);
+    let work = running.address_of("work");
+    let mut modules = running.modules();
+    let calls = modules.locate(0, 0, (work..work + 64).step_by(4));
+    let program = calls[1].module.expect("the program").place();
+    let whole = fs::read(running.program()).expect("our program");
+    let mut draw = drawn();
+    let (mut named, mut nameless) = (0, 0);
+    for variant in 0..VARIANTS {
+        let mut data = whole.clone();
+        // Behind the headers of the file and of its segments, which the kernel has agreed to.
+        for _ in 0..=variant % 24 {
+            let at = 0x400 + draw() as usize % (data.len() - 0x400);
+            let length = (1 + draw() as usize % 8).min(data.len() - at);
+            data[at..at + length].fill(if draw().is_multiple_of(2) { draw() as u8 } else { 0xff });
+        }
+        if variant.is_multiple_of(50) {
+            data.truncate(draw() as usize % whole.len());
+        }
+        let path = running.folder.join("broken");
+        fs::write(&path, &data).expect("our folder");
+        let mut all = modules.all().to_vec();
+        let file = fs::File::open(&path).expect("our file");
+        all[program] = Arc::new(Module { path, file: Some(MappedFile { file }), root: None });
+        let mut symbolizer = Symbolizer::default();
+        for call in &calls {
+            let frames = symbolizer.frames(&all, None, *call);
+            let frame = frames.last().expect("a frame");
+            *(if frame.function.is_some() { &mut named } else { &mut nameless }) += 1;
+        }
+        fs::remove_file(running.folder.join("broken")).expect("our file");
+    }
+    println!("{named} calls named, {nameless} not");
+    assert!(named > 0 && nameless > 0);
 }
 
 /// The large program: very many functions, named as those of Rust.
@@ -135,13 +197,14 @@ fn resident() -> u64 {
 
 #[test]
 fn many_stacks_in_a_large_program_are_named_in_little_more_time_than_its_symbols_are_read() {
-    let running = Running::start("large", &large_program());
-    let begin = running.address_of("functions_begin");
+    let _turn = turn();
+    let running = Running::start("large.s", &large_program());
+    let first_address = running.address_of("functions_begin");
     let mut modules = running.modules();
     let mut draw = drawn();
     let stacks: Vec<Box<[Location]>> = (0..STACKS)
         .map(|_| {
-            let returns: Vec<u64> = (0..DEPTH).map(|_| begin + draw() % FUNCTIONS * FUNCTION + 2).collect();
+            let returns: Vec<u64> = (0..DEPTH).map(|_| first_address + draw() % FUNCTIONS * FUNCTION + 2).collect();
             modules.locate(0, 0, returns.into_iter())
         })
         .collect();

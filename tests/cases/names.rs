@@ -80,7 +80,7 @@ fn check_functions(stack: &Value) {
 fn check_lines(stack: &Value) {
     check_functions(stack);
     let frame = &stack["frames"][0];
-    assert!(frame["file"].as_str().is_some_and(|file| file.ends_with(".c")), "{stack}");
+    assert!(frame["file"].as_str().is_some_and(|file| file.starts_with("/tmp/")), "{stack}");
     assert_eq!(frame["line"], LINE);
 }
 

@@ -18,10 +18,13 @@ use crate::{build, cargo, paths, run, targets};
 const VERSION: &str = "0.13.2";
 
 /// The fuzzers, by the name of their file in `tests/fuzz/fuzz_targets`.
-const FUZZERS: [&str; 3] = ["eh_frame", "cache", "step"];
+const FUZZERS: [&str; 4] = ["eh_frame", "cache", "step", "perf_map"];
 
 /// Programs whose `.eh_frame` the fuzzers start from.
 const SAMPLES: [&str; 2] = ["first", "demo"];
+
+/// A perf map of functions that overlap.
+const PERF_MAP: &str = "1000 100 one\n0x1040 0x10 two words\n10f0 20 three\n";
 
 /// What every fuzzer is told: largest input in bytes, memory in MiB, seconds for one input.
 const LIMITS: [&str; 3] = ["-max_len=65536", "-rss_limit_mb=2048", "-timeout=10"];
@@ -67,7 +70,7 @@ fn cargo_fuzz() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// A directory with what the fuzzers start from: `.eh_frame` of programs, and one whole small program.
+/// A directory with what the fuzzers start from: programs, their `.eh_frame`, and a perf map.
 fn seeds() -> Result<PathBuf> {
     let directory = paths::fuzz().join("seeds");
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", paths::short(&directory)))?;
@@ -79,5 +82,7 @@ fn seeds() -> Result<PathBuf> {
         )?;
         run::run(Command::new("strip").arg("-o").args([&directory.join(format!("{sample}.elf")), &program]))?;
     }
+    let map = directory.join("perf.map");
+    fs::write(&map, PERF_MAP).with_context(|| format!("cannot write {}", paths::short(&map)))?;
     Ok(directory)
 }

@@ -158,7 +158,7 @@ impl<'data> ElfFile<'data> {
     /// functions, and its linker makes them local.
     pub fn is_static_pie(&self) -> bool {
         let flags = self.dynamic.flags.unwrap_or_default();
-        flags & u64::from(elf::DF_1_PIE.0) != 0 && self.interpreter().is_none()
+        flags & elf::DF_1_PIE.0 != 0 && self.interpreter().is_none()
     }
 
     /// The parts of the file that are loaded to run.

@@ -14,11 +14,8 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::SectionHeader as _;
 
-use super::object::{Object, Section};
+use super::object::Object;
 use crate::process::sealed;
-
-/// Most bytes of one table of symbols or of their names.
-const MAX_SYMBOLS: u64 = 256 << 20;
 
 /// Most bytes that `.gnu_debugdata` may unpack to.
 const MAX_UNPACKED: u64 = 64 << 20;
@@ -46,9 +43,9 @@ pub fn is_lean(object: &Object<'_>) -> bool {
     object.section(b".debug_info").is_none()
 }
 
-/// Puts the file together. DWARF is left out where it takes more than `budget` bytes, which it is then taken off.
+/// Puts the file together. What it takes in memory is taken off `budget`, in bytes; what does not fit is left out.
 pub fn assemble(object: &Object<'_>, debug: Option<&Object<'_>>, budget: &mut u64) -> io::Result<File> {
-    let mut image = Image::begin()?;
+    let mut image = Image::begin(budget)?;
     let symbols = |object: &&Object<'_>| object.section(b".symtab").is_some();
     if let Some(object) = [Some(object), debug].into_iter().flatten().find(symbols) {
         image.add_symbols(object, b".symtab")?;
@@ -58,28 +55,10 @@ pub fn assemble(object: &Object<'_>, debug: Option<&Object<'_>>, budget: &mut u6
         image.add_symbols(&object, b".symtab")?;
     }
     image.add_symbols(object, b".dynsym")?;
-    let with_dwarf = [Some(object), debug].into_iter().flatten().find(|object| !is_lean(object));
-    if let Some(dwarf) = with_dwarf.and_then(|object| all_dwarf(object, budget)) {
-        for (name, bytes) in dwarf {
-            image.add(name, elf::SHT_PROGBITS.0, &bytes, 0, 0)?;
-        }
+    if let Some(object) = [Some(object), debug].into_iter().flatten().find(|object| !is_lean(object)) {
+        image.add_dwarf(object)?;
     }
     image.finish(object.kind)
-}
-
-/// The sections of DWARF, all that are there or none: a part of them would tell nonsense.
-fn all_dwarf(object: &Object<'_>, budget: &mut u64) -> Option<Vec<(&'static [u8], Vec<u8>)>> {
-    let mut left = *budget;
-    let mut all = Vec::new();
-    for name in DWARF {
-        if let Some(section) = object.section(name) {
-            let bytes = object.bytes(section, left)?;
-            left -= bytes.len() as u64;
-            all.push((name, bytes));
-        }
-    }
-    *budget = left;
-    Some(all)
 }
 
 /// What `.gnu_debugdata` unpacks to: an ELF file with the symbols that the linker had and `strip` took.
@@ -92,7 +71,8 @@ fn debug_data(object: &Object<'_>) -> Option<File> {
 }
 
 /// A file that grows by sections.
-struct Image {
+struct Image<'budget> {
+    budget: &'budget mut u64,
     file: File,
     at: u64,
     headers: Vec<u8>,
@@ -105,24 +85,46 @@ const HEADER: u16 = 64;
 /// Every section begins at a multiple of this.
 const ALIGNMENT: u64 = 16;
 
-impl Image {
-    fn begin() -> io::Result<Self> {
+impl<'budget> Image<'budget> {
+    fn begin(budget: &'budget mut u64) -> io::Result<Self> {
         let mut file = sealed::new()?;
         file.write_all(&[0; HEADER as usize])?;
         // The first section is none, by definition.
-        Ok(Self { file, at: HEADER.into(), headers: vec![0; HEADER.into()], names: vec![0] })
+        Ok(Self { budget, file, at: HEADER.into(), headers: vec![0; HEADER.into()], names: vec![0] })
     }
 
     /// Adds a table of symbols and the names in it, if the object has both.
     fn add_symbols(&mut self, object: &Object<'_>, name: &[u8]) -> io::Result<()> {
         let Some(section) = object.section(name) else { return Ok(()) };
-        let read = |section: &Section| object.bytes(section, MAX_SYMBOLS);
-        let Some((symbols, strings)) = read(section).zip(object.linked(section).and_then(read)) else { return Ok(()) };
+        let Some(symbols) = object.bytes(section, *self.budget) else { return Ok(()) };
+        let left = *self.budget - symbols.len() as u64;
+        let strings = object.linked(section).and_then(|strings| object.bytes(strings, left));
+        let Some(strings) = strings else { return Ok(()) };
+        *self.budget = left - strings.len() as u64;
         let (kind, strings_name): (_, &[u8]) =
             if name == b".dynsym" { (elf::SHT_DYNSYM, b".dynstr") } else { (elf::SHT_SYMTAB, b".strtab") };
         let next = (self.headers.len() / usize::from(HEADER) + 1) as u32;
         self.add(name, kind.0, &symbols, next, section.header.sh_entsize(LE))?;
         self.add(strings_name, elf::SHT_STRTAB.0, &strings, 0, 0)
+    }
+
+    /// Adds the sections of DWARF, all that are there or none: a part of them would tell nonsense.
+    fn add_dwarf(&mut self, object: &Object<'_>) -> io::Result<()> {
+        let (at, headers, names, budget) = (self.at, self.headers.len(), self.names.len(), *self.budget);
+        for (name, section) in DWARF.into_iter().filter_map(|name| Some((name, object.section(name)?))) {
+            if let Some(bytes) = object.bytes(section, *self.budget) {
+                *self.budget -= bytes.len() as u64;
+                self.add(name, elf::SHT_PROGBITS.0, &bytes, 0, 0)?;
+            } else {
+                self.headers.truncate(headers);
+                self.names.truncate(names);
+                (self.at, *self.budget) = (at, budget);
+                self.file.set_len(at)?;
+                self.file.seek(SeekFrom::Start(at))?;
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, name: &[u8], kind: u32, bytes: &[u8], link: u32, entry: u64) -> io::Result<()> {

@@ -5,10 +5,11 @@
 //! names up in that. Code in no file has the names that its runtime wrote down. A call without a fitting symbol is
 //! still named by module and offset; nothing is guessed.
 
-use std::{collections::HashMap, fs::File, io::Read, path::Path, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, fs::File, io::Read, path::Path, rc::Rc, sync::Arc};
 
 use blazesym::symbolize::{self as blaze, Input, Symbolized, source};
 
+mod contained;
 mod debug_file;
 mod frame;
 mod image;
@@ -18,7 +19,7 @@ pub mod perf_map;
 
 pub use frame::{Frame, FrameKind};
 
-use self::{jit::Compiled, object::Object};
+use self::{contained::contained, jit::Compiled, object::Object};
 use crate::process::{
     elf::{ElfFile, Segment},
     maps::MappedFile,
@@ -26,11 +27,15 @@ use crate::process::{
     origin::Origin,
 };
 
-/// Most bytes of debug information that are held, of all modules together. What does not fit has names alone.
-const MAX_DEBUG_INFORMATION: u64 = 1 << 30;
+/// Most bytes of symbols and debug information that are held, of all modules together. What does not fit has no lines,
+/// or no names.
+const MAX_HELD: u64 = 1 << 30;
 
 /// Most calls whose frames are remembered.
 const MAX_REMEMBERED: usize = 1 << 18;
+
+/// Longest name of a function that is kept, in bytes.
+const MAX_NAME: usize = 1 << 14;
 
 /// Looks up names and remembers them.
 pub struct Symbolizer {
@@ -38,7 +43,8 @@ pub struct Symbolizer {
     frames: HashMap<Location, Rc<[Frame]>>,
     modules: HashMap<ModuleIndex, Rc<Names>>,
     compiled: Compiled,
-    debug_information_left: u64,
+    /// What is left of [`MAX_HELD`].
+    room: u64,
 }
 
 /// Bytes from the start of an object in which its program headers and notes are looked for.
@@ -55,21 +61,20 @@ struct Names {
 /// All that has names for a module's code, as blazesym wants to be told of it.
 struct Sources {
     /// By debug information and symbols; by symbols alone, which are still there where debug information is broken.
-    by_trust: [source::Source<'static>; 2],
+    /// Those that made blazesym panic are gone.
+    left: RefCell<Vec<source::Source<'static>>>,
     /// What the sources lead to, open as long as they may be asked.
     _image: MappedFile,
 }
 
 impl Default for Symbolizer {
     fn default() -> Self {
-        let no_directories: Option<[&Path; 0]> = Some([]);
         Self {
-            // What it reads is made by us: it neither changes nor leads to other files.
-            blaze: blaze::Symbolizer::builder().enable_auto_reload(false).set_debug_dirs(no_directories).build(),
+            blaze: new_blaze(),
             frames: HashMap::new(),
             modules: HashMap::new(),
             compiled: Compiled::default(),
-            debug_information_left: MAX_DEBUG_INFORMATION,
+            room: MAX_HELD,
         }
     }
 }
@@ -99,26 +104,46 @@ impl Symbolizer {
 
     fn native(&mut self, modules: &[Arc<Module>], index: ModuleIndex, file_offset: u64) -> Rc<[Frame]> {
         let Some(module) = modules.get(index.place()) else { return Rc::from([Frame::default()]) };
-        let budget = &mut self.debug_information_left;
-        let names = Rc::clone(self.modules.entry(index).or_insert_with(|| Rc::new(Names::gather(module, budget))));
+        let room = &mut self.room;
+        let names = Rc::clone(self.modules.entry(index).or_insert_with(|| Rc::new(Names::gather(module, room))));
         let vaddr = names.segments.iter().find_map(|segment| segment.vaddr_of(file_offset));
         let plain = Frame { offset: vaddr.unwrap_or(file_offset), ..names.frame.clone() };
-        let symbol = names.sources.as_ref().zip(vaddr).and_then(|(sources, vaddr)| self.look_up(sources, vaddr));
-        symbol.map_or_else(|| Rc::from([plain.clone()]), |symbol| expand(&plain, &symbol))
+        let sources = names.sources.as_ref().zip(vaddr);
+        let found = sources.and_then(|(sources, vaddr)| self.look_up(sources, vaddr, &plain));
+        found.unwrap_or_else(|| Rc::from([plain]))
     }
 
-    fn look_up(&self, sources: &Sources, vaddr: u64) -> Option<blaze::Sym<'_>> {
-        sources.by_trust.iter().find_map(|source| match self.blaze.symbolize_single(source, Input::VirtOffset(vaddr)) {
-            Ok(Symbolized::Sym(symbol)) if !symbol.name.is_empty() => Some(symbol),
-            Ok(_) | Err(_) => None,
-        })
+    /// The frames of a call in a module, as far as one of its sources has a name.
+    fn look_up(&mut self, sources: &Sources, vaddr: u64, plain: &Frame) -> Option<Rc<[Frame]>> {
+        let mut place = 0;
+        loop {
+            let source = sources.left.borrow().get(place)?.clone();
+            let found = contained(|| match self.blaze.symbolize_single(&source, Input::VirtOffset(vaddr)) {
+                Ok(Symbolized::Sym(symbol)) if !symbol.name.is_empty() => Some(expand(plain, &symbol)),
+                Ok(_) | Err(_) => None,
+            });
+            match found {
+                Some(None) => place += 1,
+                Some(frames) => return frames,
+                None => {
+                    sources.left.borrow_mut().remove(place);
+                    self.blaze = new_blaze();
+                }
+            }
+        }
     }
+}
+
+fn new_blaze() -> blaze::Symbolizer {
+    let no_directories: Option<[&Path; 0]> = Some([]);
+    // What it reads is made by us: it neither changes nor leads to other files.
+    blaze::Symbolizer::builder().enable_auto_reload(false).set_debug_dirs(no_directories).build()
 }
 
 /// One frame an inlined function, then the function they were inlined into.
 fn expand(plain: &Frame, symbol: &blaze::Sym<'_>) -> Rc<[Frame]> {
     let frame = |name: &str, code: Option<&blaze::CodeInfo<'_>>, inlined| Frame {
-        function: Some(name.to_owned()),
+        function: Some(name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name).to_owned()),
         file: code.map(|code| code.to_path().to_string_lossy().into_owned()),
         line: code.and_then(|code| code.line),
         inlined,
@@ -129,7 +154,7 @@ fn expand(plain: &Frame, symbol: &blaze::Sym<'_>) -> Rc<[Frame]> {
 }
 
 impl Names {
-    fn gather(module: &Module, budget: &mut u64) -> Self {
+    fn gather(module: &Module, room: &mut u64) -> Self {
         let name = file_name(&module.path);
         let mut start = Vec::new();
         if let Some(file) = &module.file {
@@ -139,7 +164,7 @@ impl Names {
         let headers = ElfFile::parse(&start, &name).ok();
         let build_id = headers.as_ref().and_then(ElfFile::build_id);
         let segments = headers.map(|headers| headers.segments().collect()).unwrap_or_default();
-        let image = module.file.as_ref().and_then(|file| image_of(module, &file.file, budget));
+        let image = module.file.as_ref().and_then(|file| image_of(module, &file.file, room));
         let (module, build_id) = (Some(name.into()), build_id.map(Into::into));
         let frame = Frame { module, build_id, kind: FrameKind::Native, ..Frame::default() };
         Self { frame, segments, sources: image.map(Sources::of) }
@@ -148,21 +173,21 @@ impl Names {
 
 impl Sources {
     fn of(image: MappedFile) -> Self {
-        let by_trust = [true, false].map(|debug_syms| {
+        let all = [true, false].map(|debug_syms| {
             let mut elf = source::Elf::new(image.path());
             elf.debug_syms = debug_syms;
             source::Source::Elf(elf)
         });
-        Self { by_trust, _image: image }
+        Self { left: RefCell::new(all.into()), _image: image }
     }
 }
 
-fn image_of(module: &Module, file: &File, budget: &mut u64) -> Option<MappedFile> {
+fn image_of(module: &Module, file: &File, room: &mut u64) -> Option<MappedFile> {
     let object = Object::read(file)?;
     let split =
         if image::is_lean(&object) { debug_file::find(&object, &module.path, module.root.as_ref()) } else { None };
     let split = split.as_ref().and_then(Object::read);
-    Some(MappedFile { file: image::assemble(&object, split.as_ref(), budget).ok()? })
+    Some(MappedFile { file: image::assemble(&object, split.as_ref(), room).ok()? })
 }
 
 /// The last part of a module's path, without the kernel's mark for a file that was removed or replaced.

@@ -92,8 +92,8 @@ impl<'file> Object<'file> {
 
     /// The build ID.
     pub fn build_id(&self) -> Option<Vec<u8>> {
-        let notes = self.sections.iter().filter(|section| section.header.sh_type(LE) == elf::SHT_NOTE);
-        notes.filter_map(|section| build_id_in(&self.bytes(section, MAX_NOTES)?)).next()
+        let mut notes = self.sections.iter().filter(|section| section.header.sh_type(LE) == elf::SHT_NOTE);
+        notes.find_map(|section| build_id_in(&self.bytes(section, MAX_NOTES)?))
     }
 
     /// The link to split debug information. Its name is that of a file alone, or it is none.
