@@ -189,14 +189,14 @@ impl Split {
     }
 }
 
-/// A file of the system that is gone when this is dropped, with its folder if that is then empty.
+/// A file of the system that is gone when this is dropped, with the two folders above it if they are then empty.
 struct Installed(PathBuf);
 
 impl Drop for Installed {
     fn drop(&mut self) {
         // What cannot be removed fails no test.
         let _ = fs::remove_file(&self.0);
-        let _ = self.0.parent().map(fs::remove_dir);
+        let _ = self.0.ancestors().skip(1).take(2).try_for_each(fs::remove_dir);
     }
 }
 
