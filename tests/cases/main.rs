@@ -23,4 +23,5 @@ mod report;
 mod rulings;
 mod run;
 mod selection;
+mod stacks;
 mod truth;

@@ -2,10 +2,10 @@
 //!
 //! Every C and C++ file there is a program, and every Rust file with a `main`; the other files are their headers and
 //! modules. A program has its source's name; where sources differ only in their extension, `leak.c` makes `leak-c`.
-//! It is compiled again when any input or the command is not what it was. All have frame pointers and debug
-//! information: a program without, or in another language, needs an arm in [`Language`].
+//! It is compiled again when any input or the command is not what it was. All have debug information, and frame
+//! pointers unless a variant says otherwise; another language needs an arm in [`Language`].
 //!
-//! `oracle.c` makes a program for each C library and allocator of [`ORACLES`], such as `oracle-musl`.
+//! A source that [`VARIANTS`] names makes those programs, such as `oracle-musl` and `demo-nofp`, in place of its own.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,24 +22,44 @@ const C_FLAGS: [&str; 6] =
     ["-O1", "-g", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer", "-fno-optimize-sibling-calls", "-pthread"];
 
 /// Flags for Rust.
-const RUST_FLAGS: [&str; 6] = ["--edition", "2024", "-O", "-g", "-C", "force-frame-pointers=yes"];
+const RUST_FLAGS: [&str; 4] = ["-O", "-g", "-C", "force-frame-pointers=yes"];
 
-/// The source that [`ORACLES`] is about.
-const ORACLE: &str = "oracle";
+/// Flags for C and C++ as distributions compile: nothing but the tables of `.eh_frame` tells how a stack goes on.
+const NO_FRAME_POINTERS: &[&str] = &["-O2", "-g", "-fomit-frame-pointer", "-fcf-protection", "-pthread"];
+
+/// The same, without optimization: other frames, and many more of them.
+const UNOPTIMIZED: &[&str] = &["-O0", "-g", "-fomit-frame-pointer", "-fcf-protection", "-pthread"];
+
+/// The programs of sources that make several, or one that is not compiled as the others are.
+const VARIANTS: [(&str, &[Variant]); 6] = [
+    ("oracle", ORACLES),
+    ("demo", &[Variant::PLAIN, Variant::with("nofp", NO_FRAME_POINTERS)]),
+    ("pair", &[Variant::PLAIN, Variant::with("nofp", NO_FRAME_POINTERS)]),
+    (
+        "stacks-c",
+        &[
+            Variant::with("optimized", NO_FRAME_POINTERS),
+            Variant::with("unoptimized", UNOPTIMIZED),
+            Variant { arguments: &["-no-pie", "-fno-pie", "-Os"], ..Variant::with("small", NO_FRAME_POINTERS) },
+        ],
+    ),
+    ("stacks-cc", &[Variant::with("optimized", NO_FRAME_POINTERS), Variant::with("unoptimized", UNOPTIMIZED)]),
+    ("stacks-rs", &[Variant::with("optimized", &["-O", "-g"]), Variant::with("unoptimized", &["-g"])]),
+];
 
 /// The C libraries and allocators that the oracle is compiled against.
-const ORACLES: [Variant; 10] = [
-    Variant { name: "glibc", compiler: "cc", arguments: &[] },
-    Variant { name: "glibc-static", compiler: "cc", arguments: &["-static"] },
-    Variant { name: "musl", compiler: "musl-gcc", arguments: &[] },
-    Variant { name: "musl-static", compiler: "musl-gcc", arguments: &["-static"] },
-    Variant { name: "jemalloc", compiler: "cc", arguments: &["-DORACLE_NO_PVALLOC", "-ljemalloc"] },
-    Variant { name: "jemalloc-static", compiler: "cc", arguments: &["-DORACLE_NO_PVALLOC", "-l:libjemalloc.a", "-lm"] },
-    Variant { name: "jemalloc-prefixed", compiler: "cc", arguments: &["-DORACLE_PREFIX", PREFIXED_JEMALLOC, "-lm"] },
+const ORACLES: &[Variant] = &[
+    linked("glibc", &[]),
+    linked("glibc-static", &["-static"]),
+    Variant { compiler: Some("musl-gcc"), ..linked("musl", &[]) },
+    Variant { compiler: Some("musl-gcc"), ..linked("musl-static", &["-static"]) },
+    linked("jemalloc", &["-DORACLE_NO_PVALLOC", "-ljemalloc"]),
+    linked("jemalloc-static", &["-DORACLE_NO_PVALLOC", "-l:libjemalloc.a", "-lm"]),
+    linked("jemalloc-prefixed", &["-DORACLE_PREFIX", PREFIXED_JEMALLOC, "-lm"]),
     // The C library has all their functions too: the linker would not see what they are for.
-    Variant { name: "tcmalloc", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-ltcmalloc"] },
-    Variant { name: "tcmalloc-minimal", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-ltcmalloc_minimal"] },
-    Variant { name: "mimalloc", compiler: "cc", arguments: &["-Wl,--no-as-needed", "-lmimalloc"] },
+    linked("tcmalloc", &["-Wl,--no-as-needed", "-ltcmalloc"]),
+    linked("tcmalloc-minimal", &["-Wl,--no-as-needed", "-ltcmalloc_minimal"]),
+    linked("mimalloc", &["-Wl,--no-as-needed", "-lmimalloc"]),
 ];
 
 /// jemalloc under other names, seen from the repository's root.
@@ -83,12 +103,15 @@ struct Target {
     variant: Option<&'static Variant>,
 }
 
-/// One of several ways to compile a C source.
+/// One of several ways to compile a source.
 #[derive(Debug, PartialEq)]
 struct Variant {
-    /// What the program's name has after the source's.
+    /// What the program's name has after the source's; nothing for that name alone.
     name: &'static str,
-    compiler: &'static str,
+    /// A compiler that is not the language's usual one.
+    compiler: Option<&'static str>,
+    /// Flags that are not the language's usual ones.
+    flags: Option<&'static [&'static str]>,
     /// What the compiler is told behind the source.
     arguments: &'static [&'static str],
 }
@@ -147,26 +170,40 @@ impl Target {
 
     /// The compiler with all that it is told.
     fn command(&self) -> Command {
-        let mut command = match self.variant {
-            Some(variant) => Command::new(variant.compiler),
-            None => Command::new(self.language.compiler()),
-        };
-        command.args(self.language.flags()).arg("-o").arg(self.program()).arg(&self.source).current_dir(paths::root());
-        command.args(self.variant.map_or(&[][..], |variant| variant.arguments));
+        let variant = self.variant.unwrap_or(&Variant::PLAIN);
+        let mut command = Command::new(variant.compiler.map_or_else(|| self.language.compiler(), OsString::from));
+        command.args(self.language.standard()).args(variant.flags.unwrap_or(self.language.flags()));
+        command.arg("-o").arg(self.program()).arg(&self.source).args(variant.arguments).current_dir(paths::root());
         command
     }
 
-    /// The programs that its source makes: itself but for the oracle.
+    /// The programs that its source makes.
     fn variants(self) -> Vec<Self> {
-        if self.name != ORACLE {
+        let Some((_, variants)) = VARIANTS.iter().find(|(name, _)| *name == self.name) else {
             return vec![self];
-        }
+        };
         let of = |variant: &'static Variant| {
-            let (name, source) = (format!("{ORACLE}-{}", variant.name), self.source.clone());
+            let joint = if variant.name.is_empty() { "" } else { "-" };
+            let (name, source) = (format!("{}{joint}{}", self.name, variant.name), self.source.clone());
             Self { name, source, language: self.language, variant: Some(variant) }
         };
-        ORACLES.iter().map(of).collect()
+        variants.iter().map(of).collect()
     }
+}
+
+impl Variant {
+    /// Nothing special.
+    const PLAIN: Self = Self { name: "", compiler: None, flags: None, arguments: &[] };
+
+    /// Compiled with these flags.
+    const fn with(name: &'static str, flags: &'static [&'static str]) -> Self {
+        Self { name, flags: Some(flags), ..Self::PLAIN }
+    }
+}
+
+/// Linked to what these arguments name.
+const fn linked(name: &'static str, arguments: &'static [&'static str]) -> Variant {
+    Variant { name, arguments, ..Variant::PLAIN }
 }
 
 impl Language {
@@ -191,11 +228,20 @@ impl Language {
         }
     }
 
-    fn flags(self) -> Vec<&'static str> {
+    /// What every program of the language is compiled with.
+    fn standard(self) -> &'static [&'static str] {
         match self {
-            Self::C => C_FLAGS.into(),
-            Self::Cpp => [&["-std=c++17"], &C_FLAGS[..]].concat(),
-            Self::Rust => RUST_FLAGS.into(),
+            Self::C => &[],
+            Self::Cpp => &["-std=c++17"],
+            Self::Rust => &["--edition", "2024"],
+        }
+    }
+
+    /// What its programs are compiled with unless a variant says otherwise.
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::C | Self::Cpp => &C_FLAGS,
+            Self::Rust => &RUST_FLAGS,
         }
     }
 }
@@ -247,12 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn the_oracle_makes_a_program_for_each_allocator() {
-        let sources = [("demo.c", Language::C), ("oracle.c", Language::C)];
+    fn a_source_with_variants_makes_a_program_for_each() {
+        let sources = [("demo.c", Language::C), ("leak.c", Language::C), ("oracle.c", Language::C)];
         let targets = name(sources.map(|(source, language)| (source.into(), language)).to_vec());
         let names: Vec<String> = targets.into_iter().flat_map(Target::variants).map(|target| target.name).collect();
-        assert_eq!(names.len(), 1 + ORACLES.len());
-        assert_eq!(names[..2], ["demo", "oracle-glibc"]);
+        assert_eq!(names[..4], ["demo", "demo-nofp", "leak", "oracle-glibc"]);
+        assert_eq!(names.len(), 3 + ORACLES.len());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The tools that tests drive: compilers, allocators and Redis.
+//! The tools that tests drive: compilers, a debugger, allocators and Redis.
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
@@ -19,7 +19,7 @@ use crate::packages::{self, Family};
 use crate::{paths, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
-const TOOLS: [(&str, &[&str]); 11] = [
+const TOOLS: [(&str, &[&str]); 12] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
     ("objcopy", &["binutils"]),
@@ -29,6 +29,7 @@ const TOOLS: [(&str, &[&str]); 11] = [
     ("libtcmalloc.so", &["libgoogle-perftools-dev"]),
     ("libtcmalloc_minimal.so", &["libgoogle-perftools-dev"]),
     ("libmimalloc.so", &["libmimalloc-dev"]),
+    ("gdb", &["gdb"]),
     ("redis-server", &["redis-tools"]),
     ("redis-benchmark", &["redis-tools"]),
 ];

@@ -1,0 +1,156 @@
+//! Stacks are those that a debugger tells, call by call and to the byte, in programs without frame pointers.
+//!
+//! `stacks.c`, `stacks.cc` and `stacks.rs` allocate from a thousand stacks each, random paths through whatever a walker
+//! has to know about: frames of a size found out at run time, realigned ones, tail calls, functions that never return,
+//! calls back from libraries, signals on any stack, coroutines, exceptions, threads. They record each stack by the
+//! compiler's own runtime; gdb is asked too. leaktrace must come to the same.
+//!
+//! A failure names the seed: `LEAKTRACE_SEED=17 cargo xtask test stacks` tries that one alone.
+
+mod walks;
+
+use std::{collections::BTreeSet, env};
+
+use serde_json::Value;
+
+use crate::harness::{Machine, is_full, number};
+use walks::{Walks, by_gdb, by_leaktrace, by_the_program};
+
+/// Allocations of a run, each from a path of its own.
+const CALLS: usize = 1100;
+
+/// Allocations that gdb is asked about. It takes its time.
+const CALLS_BY_GDB: usize = 60;
+
+/// Most frames of a walk; a longer stack is cut by everybody.
+const MAX_FRAMES: usize = 127;
+
+/// In a thousand walks, how many may differ.
+const TOLERATED: usize = 5;
+
+/// Runs a program under leaktrace. Gives its own walks and leaktrace's, and the report.
+fn run(program: &str, arguments: &str) -> (Walks, Walks, Value) {
+    let machine = Machine::shared();
+    let mut target = machine.target(program, arguments);
+    assert!(target.hear().starts_with("ready "));
+    let leaktrace = machine.attach(target.pid(), "--format json -a -T 100000 --ring-size 64M 60");
+    let own = by_the_program(&mut target);
+    let report = leaktrace.end().last_report();
+    (own, by_leaktrace(&report), report)
+}
+
+/// How leaktrace's walks differ from the true ones, a text each.
+fn differences(truth: &Walks, told: &Walks) -> Vec<String> {
+    let differs = |(bytes, truth): (&u64, &walks::Walk)| {
+        let Some(told) = told.get(bytes) else { return Some(format!("{bytes}: in no stack of the report")) };
+        // Stacks that begin nowhere, as coroutines' do, may be told to end in other ways.
+        let is_cut = truth.calls.len() >= MAX_FRAMES;
+        let is_whole = told.is_whole == Some(true) || truth.is_whole == Some(false) || is_cut;
+        if told.calls == truth.calls && is_whole {
+            return None;
+        }
+        let alike = told.calls.iter().zip(&truth.calls).take_while(|(told, truth)| told == truth).count();
+        let next = |calls: &[String]| calls.get(alike).cloned().unwrap_or_else(|| "the end".to_owned());
+        let last = alike.checked_sub(1).map_or("malloc", |last| &truth.calls[last]);
+        let (told_next, true_next) = (next(&told.calls), next(&truth.calls));
+        let (length, whole) = (truth.calls.len(), told.is_whole);
+        Some(format!("{bytes}: {alike} of {length} calls to {last}, then {told_next} for {true_next}, whole: {whole:?}"))
+    };
+    truth.iter().filter_map(differs).collect()
+}
+
+fn check(program: &str, arguments: &str, truth: &Walks, told: &Walks) {
+    let differences = differences(truth, told);
+    let (different, all) = (differences.len(), truth.len());
+    let first = differences.iter().take(20).map(|difference| format!("  {difference}\n")).collect::<String>();
+    assert!(different * 1000 <= all * TOLERATED, "{program} {arguments}: {different} of {all} walks differ:\n{first}");
+}
+
+fn seeds() -> Vec<u64> {
+    let chosen = env::var("LEAKTRACE_SEED").ok().map(|seed| vec![seed.parse().expect("LEAKTRACE_SEED is a number")]);
+    chosen.unwrap_or_else(|| (1..=if is_full() { 20 } else { 1 }).collect())
+}
+
+/// Holds leaktrace's walks of a program against those of the compiler's runtime.
+fn check_against_runtime(program: &str) {
+    for seed in seeds() {
+        let arguments = format!("{seed} {CALLS}");
+        let (truth, told, report) = run(program, &arguments);
+        let distinct: BTreeSet<&[String]> = truth.values().map(|walk| walk.calls.as_slice()).collect();
+        assert!(distinct.len() >= 1000, "{program} {arguments} has {} stacks", distinct.len());
+        check(program, &arguments, &truth, &told);
+        assert_eq!(report["mode"]["unwind"], "dwarf");
+        assert_eq!(number(&report["loss"], "allocations"), 0, "{}", report["loss"]);
+    }
+}
+
+/// Holds them against gdb's.
+fn check_against_gdb(program: &str) {
+    for seed in seeds() {
+        let arguments = format!("{seed} {}", if is_full() { CALLS } else { CALLS_BY_GDB });
+        let (own, mut gdbs) = by_gdb(program, &arguments);
+        for (bytes, walk) in &mut gdbs {
+            // Where there is no table, gdb guesses on, and may be right; nobody knows.
+            walk.is_whole = own[bytes].is_whole;
+            let known = own[bytes].calls.len();
+            walk.calls.truncate(if walk.is_whole == Some(false) { known } else { MAX_FRAMES });
+        }
+        let (_, told, _) = run(program, &arguments);
+        check(program, &arguments, &gdbs, &told);
+    }
+}
+
+#[test]
+fn stacks_of_optimized_c_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-c-optimized");
+}
+
+#[test]
+fn stacks_of_unoptimized_c_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-c-unoptimized");
+}
+
+#[test]
+fn stacks_of_small_c_at_a_fixed_address_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-c-small");
+}
+
+#[test]
+fn stacks_of_optimized_cpp_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-cc-optimized");
+}
+
+#[test]
+fn stacks_of_unoptimized_cpp_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-cc-unoptimized");
+}
+
+#[test]
+fn stacks_of_optimized_rust_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-rs-optimized");
+}
+
+#[test]
+fn stacks_of_unoptimized_rust_are_those_of_the_compilers_runtime() {
+    check_against_runtime("stacks-rs-unoptimized");
+}
+
+#[test]
+fn stacks_of_c_are_those_of_a_debugger() {
+    check_against_gdb("stacks-c-optimized");
+}
+
+#[test]
+fn stacks_of_c_at_a_fixed_address_are_those_of_a_debugger() {
+    check_against_gdb("stacks-c-small");
+}
+
+#[test]
+fn stacks_of_cpp_are_those_of_a_debugger() {
+    check_against_gdb("stacks-cc-optimized");
+}
+
+#[test]
+fn stacks_of_rust_are_those_of_a_debugger() {
+    check_against_gdb("stacks-rs-optimized");
+}

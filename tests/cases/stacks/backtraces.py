@@ -1,0 +1,56 @@
+"""Run by gdb: says the stack of each allocation that a program of witness.h makes, in that program's own words.
+
+A line "gdb BYTES MODULE+0xADDRESS ..." each, from malloc's caller outwards; inlined functions are no frames.
+"""
+
+import os
+
+import gdb
+
+STARTS = {}
+
+
+def start_of(path):
+    """Where the file's first byte lies."""
+    if not STARTS:
+        for line in gdb.execute("info proc mappings", to_string=True).splitlines():
+            words = line.split()
+            if len(words) >= 5 and words[0].startswith("0x"):
+                STARTS.setdefault(words[-1], int(words[0], 16))
+    return STARTS[path]
+
+
+def where(address):
+    path = gdb.solib_name(address)
+    if path is not None:
+        return "%s+%#x" % (os.path.basename(path), address - start_of(os.path.realpath(path)))
+    path = gdb.current_progspace().filename
+    start = 0 if IS_FIXED else start_of(path)
+    return "%s+%#x" % (os.path.basename(path), address - start)
+
+
+def stack():
+    frame = gdb.newest_frame().older().older()  # beyond the marker and malloc
+    is_interrupted = False
+    while frame is not None and frame.is_valid():
+        if frame.type() != gdb.INLINE_FRAME:
+            yield where(frame.pc() - (0 if is_interrupted else 1))
+            is_interrupted = frame.type() == gdb.SIGTRAMP_FRAME
+        frame = frame.older()
+
+
+class Seen(gdb.Breakpoint):
+    def stop(self):
+        size = int(gdb.newest_frame().read_register("rdi"))
+        print("gdb %d %s" % (size, " ".join(stack())))
+        return False
+
+
+gdb.execute("set pagination off")
+gdb.execute("set debuginfod enabled off")
+gdb.execute("set backtrace past-main on")
+gdb.execute("set backtrace past-entry on")
+gdb.execute("handle SIGUSR1 SIGUSR2 SIGILL nostop noprint pass")
+IS_FIXED = "EXEC (" in os.popen("readelf -h '%s'" % gdb.current_progspace().filename).read()
+Seen("*witness_seen")
+gdb.execute("run")
