@@ -19,8 +19,8 @@ use walks::{Walks, by_gdb, by_leaktrace, by_the_program};
 /// Allocations of a run, each from a path of its own.
 const CALLS: usize = 1100;
 
-/// Allocations that gdb is asked about. It takes its time.
-const CALLS_BY_GDB: usize = 60;
+/// Allocations that gdb is asked about, which takes its time.
+const CALLS_BY_GDB: usize = 200;
 
 /// Most frames of a walk; a longer stack is cut by everybody.
 const MAX_FRAMES: usize = 127;
@@ -28,15 +28,14 @@ const MAX_FRAMES: usize = 127;
 /// In a thousand walks, how many may differ.
 const TOLERATED: usize = 5;
 
-/// Runs a program under leaktrace. Gives its own walks and leaktrace's, and the report.
-fn run(program: &str, arguments: &str) -> (Walks, Walks, Value) {
-    let machine = Machine::shared();
+/// Runs a program under leaktrace; gives the report.
+fn report_on(machine: &Machine, program: &str, arguments: &str) -> Value {
     let mut target = machine.target(program, arguments);
     assert!(target.hear().starts_with("ready "));
     let leaktrace = machine.attach(target.pid(), "--format json -a -T 100000 --ring-size 64M 60");
-    let own = by_the_program(&mut target);
-    let report = leaktrace.end().last_report();
-    (own, by_leaktrace(&report), report)
+    target.say("go");
+    assert_eq!(target.hear(), "end");
+    leaktrace.end().last_report()
 }
 
 /// How leaktrace's walks differ from the true ones, a text each.
@@ -54,7 +53,9 @@ fn differences(truth: &Walks, told: &Walks) -> Vec<String> {
         let last = alike.checked_sub(1).map_or("malloc", |last| &truth.calls[last]);
         let (told_next, true_next) = (next(&told.calls), next(&truth.calls));
         let (length, whole) = (truth.calls.len(), told.is_whole);
-        Some(format!("{bytes}: {alike} of {length} calls to {last}, then {told_next} for {true_next}, whole: {whole:?}"))
+        Some(format!(
+            "{bytes}: {alike} of {length} calls to {last}, then {told_next} for {true_next}, whole: {whole:?}"
+        ))
     };
     truth.iter().filter_map(differs).collect()
 }
@@ -73,12 +74,14 @@ fn seeds() -> Vec<u64> {
 
 /// Holds leaktrace's walks of a program against those of the compiler's runtime.
 fn check_against_runtime(program: &str) {
+    let machine = Machine::shared();
     for seed in seeds() {
         let arguments = format!("{seed} {CALLS}");
-        let (truth, told, report) = run(program, &arguments);
+        let truth = by_the_program(&machine, program, &arguments);
         let distinct: BTreeSet<&[String]> = truth.values().map(|walk| walk.calls.as_slice()).collect();
         assert!(distinct.len() >= 1000, "{program} {arguments} has {} stacks", distinct.len());
-        check(program, &arguments, &truth, &told);
+        let report = report_on(&machine, program, &arguments);
+        check(program, &arguments, &truth, &by_leaktrace(&report));
         assert_eq!(report["mode"]["unwind"], "dwarf");
         assert_eq!(number(&report["loss"], "allocations"), 0, "{}", report["loss"]);
     }
@@ -86,17 +89,17 @@ fn check_against_runtime(program: &str) {
 
 /// Holds them against gdb's.
 fn check_against_gdb(program: &str) {
+    let machine = Machine::shared();
     for seed in seeds() {
         let arguments = format!("{seed} {}", if is_full() { CALLS } else { CALLS_BY_GDB });
-        let (own, mut gdbs) = by_gdb(program, &arguments);
+        let (mut gdbs, own) = by_gdb(program, &arguments);
         for (bytes, walk) in &mut gdbs {
             // Where there is no table, gdb guesses on, and may be right; nobody knows.
             walk.is_whole = own[bytes].is_whole;
             let known = own[bytes].calls.len();
             walk.calls.truncate(if walk.is_whole == Some(false) { known } else { MAX_FRAMES });
         }
-        let (_, told, _) = run(program, &arguments);
-        check(program, &arguments, &gdbs, &told);
+        check(program, &arguments, &gdbs, &by_leaktrace(&report_on(&machine, program, &arguments)));
     }
 }
 

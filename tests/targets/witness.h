@@ -1,6 +1,7 @@
 /* What a program knows of its own stacks: each allocation that it makes while
- * `witness_looks` is set is recorded with the stack as the compiler's own
- * runtime walks it (_Unwind_Backtrace), in memory that no allocator gave.
+ * `witness_looks` is set is recorded, when that is asked for, with the stack as
+ * the compiler's own runtime walks it (_Unwind_Backtrace), in memory that no
+ * allocator gave.
  *
  * The program's own malloc, which forwards to the C library's, is what records:
  * so the calls told are those from malloc's caller outwards, to the byte.
@@ -49,6 +50,7 @@ struct witness_call {
 
 static struct witness_call witness_calls[WITNESS_CALLS];
 static unsigned witness_count;
+static int witness_records;
 static __thread int witness_looks;
 
 /* A debugger stops here: its caller is malloc. */
@@ -85,7 +87,7 @@ WITNESS_C void *__libc_malloc(size_t bytes);
 WITNESS_C void __libc_free(void *block);
 
 WITNESS_C void *malloc(size_t bytes) {
-    if (witness_looks && bytes >= WITNESS_LEAST_BYTES) {
+    if (witness_looks && witness_records && bytes >= WITNESS_LEAST_BYTES) {
         witness_record(bytes);
         witness_seen(bytes);
     }
@@ -147,8 +149,9 @@ static inline uint32_t witness_pick(uint32_t below) {
     return (uint32_t)(witness_random >> 33) % below;
 }
 
-/* Says "ready", hears "go" (or the end of the input), has `run` make the calls
- * of its seed, tells them, and waits for the end of the input.
+/* Says "ready", and hears "tell", or the end of the input: has `run` make the
+ * calls of its seed, and tells them. Hearing "go", it makes them unrecorded.
+ * Either way it says "end", and waits for the end of the input.
  * Usage of every such program: SEED CALLS. */
 static int witness_main(int argc, char **argv, void (*run)(uint64_t seed, unsigned calls)) {
     static char line[16];
@@ -160,6 +163,7 @@ static int witness_main(int argc, char **argv, void (*run)(uint64_t seed, unsign
     printf("ready %d\n", (int)getpid());
     fflush(stdout);
     ssize_t heard = read(0, line, sizeof line);
+    witness_records = line[0] != 'g';
     run(strtoull(argv[1], NULL, 10), calls);
     witness_tell();
     while (heard > 0) heard = read(0, line, sizeof line);

@@ -1,6 +1,7 @@
 """Run by gdb: says the stack of each allocation that a program of witness.h makes, in that program's own words.
 
-A line "gdb BYTES MODULE+0xADDRESS ..." each, from malloc's caller outwards; inlined functions are no frames.
+A line "gdb BYTES MODULE+0xADDRESS ..." each, from malloc's caller outwards; inlined functions are no frames. They go to
+the file that $BACKTRACES names, and what the program says when run with $ARGUMENTS to the one that $SAID names.
 """
 
 import os
@@ -30,11 +31,15 @@ def where(address):
 
 
 def stack():
-    frame = gdb.newest_frame().older().older()  # beyond the marker and malloc
+    frame = gdb.newest_frame()
+    number = 0
     is_interrupted = False
-    while frame is not None and frame.is_valid():
-        if frame.type() != gdb.INLINE_FRAME:
-            yield where(frame.pc() - (0 if is_interrupted else 1))
+    while frame is not None and frame.pc() != 0:
+        # gdb also tells who must have jumped to the next one; nothing of these is on the stack.
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
+            number += 1
+            if number > 2:  # the marker and malloc
+                yield where(frame.pc() - (0 if is_interrupted else 1))
             is_interrupted = frame.type() == gdb.SIGTRAMP_FRAME
         frame = frame.older()
 
@@ -42,15 +47,17 @@ def stack():
 class Seen(gdb.Breakpoint):
     def stop(self):
         size = int(gdb.newest_frame().read_register("rdi"))
-        print("gdb %d %s" % (size, " ".join(stack())))
+        print("gdb %d %s" % (size, " ".join(stack())), file=OUT)
         return False
 
 
 gdb.execute("set pagination off")
+gdb.execute("set language c")
 gdb.execute("set debuginfod enabled off")
 gdb.execute("set backtrace past-main on")
 gdb.execute("set backtrace past-entry on")
 gdb.execute("handle SIGUSR1 SIGUSR2 SIGILL nostop noprint pass")
 IS_FIXED = "EXEC (" in os.popen("readelf -h '%s'" % gdb.current_progspace().filename).read()
 Seen("*witness_seen")
-gdb.execute("run")
+with open(os.environ["BACKTRACES"], "w") as OUT:
+    gdb.execute("run %s >'%s'" % (os.environ["ARGUMENTS"], os.environ["SAID"]))

@@ -3,12 +3,13 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::harness::{Scratch, Target, number, stacks, target_path};
+use crate::harness::{Machine, Scratch, number, stacks, target_path};
 
 /// By the bytes of an allocation, which tell it from all others, the walk of its stack.
 pub type Walks = BTreeMap<u64, Walk>;
@@ -22,9 +23,11 @@ pub struct Walk {
     pub calls: Vec<String>,
 }
 
-/// Has a program make its allocations, and hears what it says of their stacks.
-pub fn by_the_program(target: &mut Target) -> Walks {
-    target.say("go");
+/// What a program says of them, in a run of its own: a tracer that waits for the return of a call stands in for its
+/// caller meanwhile, so that nobody in the program can walk on.
+pub fn by_the_program(machine: &Machine, program: &str, arguments: &str) -> Walks {
+    let mut target = machine.target(program, arguments);
+    target.say("tell");
     let mut walks = Walks::new();
     loop {
         let line = target.hear();
@@ -35,19 +38,21 @@ pub fn by_the_program(target: &mut Target) -> Walks {
     }
 }
 
-/// What the program says of them, and what gdb says, in a run of its own.
+/// What gdb says of them, and what the program says, in one run.
 pub fn by_gdb(program: &str, arguments: &str) -> (Walks, Walks) {
     let folder = Scratch::new();
     let script = folder.file("backtraces.py", include_str!("backtraces.py"));
+    let files = ["BACKTRACES", "SAID"].map(|name| (name, folder.path(name)));
     let mut command = Command::new("gdb");
-    command.args(["-nx", "-batch", "-x"]).arg(script).arg("--args").arg(target_path(program));
-    // Programs take the end of the input for the word to begin.
-    command.args(arguments.split(' ')).env("LC_ALL", "C").stdin(Stdio::null());
+    command.args(["-nx", "-batch", "-x"]).arg(script).arg(target_path(program)).stdin(Stdio::null());
+    command.envs(files).env("ARGUMENTS", arguments).env("LC_ALL", "C");
     let output = command.output().expect("gdb");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let [own, gdbs] = ["call ", "gdb "].map(|mark| said.lines().filter_map(|line| told(line, mark)).collect::<Walks>());
-    assert_eq!(own.len(), gdbs.len(), "gdb stops at each:\n{}", String::from_utf8_lossy(&output.stderr));
-    (own, gdbs)
+    let read = |name: &str| fs::read_to_string(folder.path(name)).unwrap_or_default();
+    let walks = [("BACKTRACES", "gdb "), ("SAID", "call ")]
+        .map(|(name, mark)| read(name).lines().filter_map(|line| told(line, mark)).collect::<Walks>());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!walks[0].is_empty() && walks[0].len() == walks[1].len(), "gdb stops at each call:\n{errors}");
+    walks.into()
 }
 
 /// What leaktrace says of them.
