@@ -70,7 +70,18 @@ impl Segment {
         let inside = file_offset.checked_sub(self.offset)?;
         (inside < self.size).then(|| self.vaddr.wrapping_add(inside))
     }
+
+    /// The virtual address, as linked, of where a mapping of this part begins. It begins with a page, so perhaps ahead
+    /// of the part: linkers other than GNU's do not fill pages up.
+    pub fn vaddr_of_mapping(&self, file_offset: u64) -> Option<u64> {
+        let ahead = self.offset % PAGE;
+        let inside = file_offset.checked_sub(self.offset - ahead)?;
+        (inside < self.size.saturating_add(ahead)).then(|| self.vaddr.wrapping_sub(ahead).wrapping_add(inside))
+    }
 }
+
+/// What mappings are counted in.
+const PAGE: u64 = 4096;
 
 /// A function's code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -241,7 +241,7 @@ impl Worker {
 
 impl Known {
     fn segment(&self, mapping: &Mapping) -> Option<Segment> {
-        let linked = self.segments.iter().find_map(|segment| segment.vaddr_of(mapping.file_offset))?;
+        let linked = self.segments.iter().find_map(|segment| segment.vaddr_of_mapping(mapping.file_offset))?;
         let base = mapping.start.wrapping_sub(linked.checked_sub(self.base)?);
         Some(Segment { start: mapping.start, end: mapping.end, base, table: self.table, rows: self.rows })
     }

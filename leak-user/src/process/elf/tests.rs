@@ -159,3 +159,12 @@ fn broken_files_neither_panic_nor_take_long() {
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_mapping_begins_with_the_page_in_which_its_segment_does() {
+    let segment = Segment { vaddr: 0x1_dde0, offset: 0x1_cde0, size: 0x4_cf60 };
+    assert_eq!(segment.vaddr_of_mapping(0x1_c000), Some(0x1_d000));
+    assert_eq!(segment.vaddr_of_mapping(0x1_d000), Some(0x1_e000));
+    assert_eq!(segment.vaddr_of_mapping(0x1_b000), None);
+    assert_eq!(segment.vaddr_of_mapping(0x6_a000), None);
+}
