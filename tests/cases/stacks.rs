@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, env};
 use serde_json::Value;
 
 use crate::harness::{Machine, is_full, number};
-use walks::{Walks, by_gdb, by_leaktrace, by_the_program};
+use walks::{MAX_FRAMES, Walk, Walks, by_gdb, by_leaktrace, by_the_program};
 
 /// Allocations of a run, each from a path of its own.
 const CALLS: usize = 1100;
@@ -22,17 +22,15 @@ const CALLS: usize = 1100;
 /// Allocations that gdb is asked about, which takes its time.
 const CALLS_BY_GDB: usize = 200;
 
-/// Most frames of a walk; a longer stack is cut by everybody.
-const MAX_FRAMES: usize = 127;
-
 /// In a thousand walks, how many may differ.
 const TOLERATED: usize = 5;
 
 /// Runs a program under leaktrace; gives the report.
-fn report_on(machine: &Machine, program: &str, arguments: &str) -> Value {
+fn report_on(machine: &Machine, program: &str, arguments: &str, way: &str) -> Value {
     let mut target = machine.target(program, arguments);
     assert!(target.hear().starts_with("ready "));
-    let leaktrace = machine.attach(target.pid(), "--format json -a -T 100000 --ring-size 64M 60");
+    let leaktrace =
+        machine.attach(target.pid(), &format!("--format json -a -T 100000 --ring-size 64M --unwind {way} 60"));
     target.say("go");
     assert_eq!(target.hear(), "end");
     leaktrace.end().last_report()
@@ -40,24 +38,12 @@ fn report_on(machine: &Machine, program: &str, arguments: &str) -> Value {
 
 /// How leaktrace's walks differ from the true ones, a text each.
 fn differences(truth: &Walks, told: &Walks) -> Vec<String> {
-    let differs = |(bytes, truth): (&u64, &walks::Walk)| {
-        let Some(told) = told.get(bytes) else { return Some(format!("{bytes}: in no stack of the report")) };
-        // Stacks that begin nowhere, as coroutines' do, may be told to end in other ways.
-        let is_cut = truth.calls.len() >= MAX_FRAMES;
-        let is_whole = told.is_whole == Some(true) || truth.is_whole == Some(false) || is_cut;
-        if told.calls == truth.calls && is_whole {
-            return None;
-        }
-        let alike = told.calls.iter().zip(&truth.calls).take_while(|(told, truth)| told == truth).count();
-        let next = |calls: &[String]| calls.get(alike).cloned().unwrap_or_else(|| "the end".to_owned());
-        let last = alike.checked_sub(1).map_or("malloc", |last| &truth.calls[last]);
-        let (told_next, true_next) = (next(&told.calls), next(&truth.calls));
-        let (length, whole) = (truth.calls.len(), told.is_whole);
-        Some(format!(
-            "{bytes}: {alike} of {length} calls to {last}, then {told_next} for {true_next}, whole: {whole:?}"
-        ))
+    let difference = |bytes: &u64, truth: &Walk| match told.get(bytes) {
+        None => Some(format!("{bytes}: in no stack of the report")),
+        Some(told) if told.is_as(truth) => None,
+        Some(told) => Some(format!("{bytes}: {}", told.difference_from(truth))),
     };
-    truth.iter().filter_map(differs).collect()
+    truth.iter().filter_map(|(bytes, truth)| difference(bytes, truth)).collect()
 }
 
 fn check(program: &str, arguments: &str, truth: &Walks, told: &Walks) {
@@ -80,7 +66,7 @@ fn check_against_runtime(program: &str) {
         let truth = by_the_program(&machine, program, &arguments);
         let distinct: BTreeSet<&[String]> = truth.values().map(|walk| walk.calls.as_slice()).collect();
         assert!(distinct.len() >= 1000, "{program} {arguments} has {} stacks", distinct.len());
-        let report = report_on(&machine, program, &arguments);
+        let report = report_on(&machine, program, &arguments, "auto");
         check(program, &arguments, &truth, &by_leaktrace(&report));
         assert_eq!(report["mode"]["unwind"], "dwarf");
         assert_eq!(number(&report["loss"], "allocations"), 0, "{}", report["loss"]);
@@ -99,13 +85,24 @@ fn check_against_gdb(program: &str) {
             let known = own[bytes].calls.len();
             walk.calls.truncate(if walk.is_whole == Some(false) { known } else { MAX_FRAMES });
         }
-        check(program, &arguments, &gdbs, &by_leaktrace(&report_on(&machine, program, &arguments)));
+        check(program, &arguments, &gdbs, &by_leaktrace(&report_on(&machine, program, &arguments, "auto")));
     }
 }
 
 #[test]
 fn stacks_of_optimized_c_are_those_of_the_compilers_runtime() {
     check_against_runtime("stacks-c-optimized");
+}
+
+#[test]
+fn stacks_that_no_table_brings_to_their_bottom_end_there_and_are_not_called_whole() {
+    let arguments = format!("1 {CALLS}");
+    let machine = Machine::shared();
+    let truth = by_the_program(&machine, "stacks-c-optimized", &arguments);
+    let told = by_leaktrace(&report_on(&machine, "stacks-c-optimized", &arguments, "dwarf"));
+    let of_coroutines = truth.iter().filter(|(_, walk)| walk.is_whole == Some(false));
+    let wrong: Vec<_> = of_coroutines.clone().filter(|(bytes, walk)| told.get(bytes) != Some(*walk)).collect();
+    assert!(of_coroutines.count() > 0 && wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

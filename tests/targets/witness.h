@@ -19,6 +19,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <limits.h>
 #include <link.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,7 +87,7 @@ __attribute__((noinline, noipa)) static void witness_record(size_t bytes) {
 WITNESS_C void *__libc_malloc(size_t bytes);
 WITNESS_C void __libc_free(void *block);
 
-WITNESS_C void *malloc(size_t bytes) {
+WITNESS_C __attribute__((noinline, noipa)) void *malloc(size_t bytes) {
     if (witness_looks && witness_records && bytes >= WITNESS_LEAST_BYTES) {
         witness_record(bytes);
         witness_seen(bytes);
@@ -131,7 +132,9 @@ static void witness_tell(void) {
         for (unsigned j = 0; j < call->depth; j++) {
             struct witness_module module = {call->at[j], call->at[j], "nowhere"};
             dl_iterate_phdr(witness_look_in, &module);
-            const char *path = module.name[0] == '\0' ? program : module.name;
+            char path[PATH_MAX]; /* not that of a link, which names it in another way */
+            if (realpath(module.name[0] == '\0' ? program : module.name, path) == NULL)
+                strcpy(path, "nowhere");
             const char *slash = strrchr(path, '/');
             printf(" %s+0x%zx", slash == NULL ? path : slash + 1, (size_t)module.in_module);
         }

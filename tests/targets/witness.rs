@@ -7,6 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::{Read, Write, stdin, stdout};
+use std::path::Path;
 use std::ptr::null;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -97,6 +98,7 @@ fn record(bytes: usize) {
 }
 
 /// The program's own, which also the standard library gets.
+#[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn malloc(bytes: usize) -> *mut c_void {
     if LOOKS.get() && RECORDS.load(Relaxed) && bytes >= LEAST_BYTES {
@@ -161,8 +163,10 @@ fn tell() {
             // SAFETY: it only fills in what it is given.
             let is_found = unsafe { dladdr(null::<c_void>().with_addr(at), &raw mut found) } != 0;
             // SAFETY: the name of an object that is never unloaded.
-            let file = if is_found { unsafe { CStr::from_ptr(found.file) }.to_string_lossy() } else { "nowhere".into() };
-            let name = file.rsplit('/').next().unwrap_or_default();
+            let file = if is_found { unsafe { CStr::from_ptr(found.file) }.to_str().unwrap() } else { "nowhere" };
+            // Not that of a link, which names it in another way.
+            let file = Path::new(file).canonicalize().unwrap_or_default();
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
             // Programs that are not PIE lie where they are linked to; this is none.
             write!(said, " {name}+{:#x}", at - found.base.addr()).unwrap();
         }

@@ -24,7 +24,8 @@ def start_of(path):
 def where(address):
     path = gdb.solib_name(address)
     if path is not None:
-        return "%s+%#x" % (os.path.basename(path), address - start_of(os.path.realpath(path)))
+        path = os.path.realpath(path)
+        return "%s+%#x" % (os.path.basename(path), address - start_of(path))
     path = gdb.current_progspace().filename
     start = 0 if IS_FIXED else start_of(path)
     return "%s+%#x" % (os.path.basename(path), address - start)

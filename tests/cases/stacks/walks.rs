@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::harness::{Machine, Scratch, number, stacks, target_path};
 
+/// Most frames of a walk.
+pub const MAX_FRAMES: usize = 127;
+
 /// By the bytes of an allocation, which tell it from all others, the walk of its stack.
 pub type Walks = BTreeMap<u64, Walk>;
 
@@ -21,6 +24,28 @@ pub struct Walk {
     pub is_whole: Option<bool>,
     /// The calls as "module+0xaddress", from the allocator's caller outwards; inlined functions are none.
     pub calls: Vec<String>,
+}
+
+impl Walk {
+    /// Whether this walk of leaktrace's is what truth it can be. A coroutine's stack begins with code of which no table
+    /// says anything, so that its true walk is not whole; what leaktrace finds beyond by frame pointers is nobody's to
+    /// know. A stack of more than [`MAX_FRAMES`] is cut by everybody.
+    pub fn is_as(&self, truth: &Self) -> bool {
+        if truth.is_whole == Some(false) && truth.calls.len() < MAX_FRAMES {
+            return self.calls.starts_with(&truth.calls);
+        }
+        self.calls == truth.calls && (self.is_whole == Some(true) || truth.calls.len() == MAX_FRAMES)
+    }
+
+    /// Where it went another way.
+    pub fn difference_from(&self, truth: &Self) -> String {
+        let alike = self.calls.iter().zip(&truth.calls).take_while(|(told, truth)| told == truth).count();
+        let last = alike.checked_sub(1).map_or("malloc", |last| &truth.calls[last]);
+        let next = |walk: &Self| walk.calls.get(alike).cloned().unwrap_or_else(|| "the end".to_owned());
+        let whole = if self.is_whole == Some(true) { "whole" } else { "not whole" };
+        let (told, truth, length) = (next(self), next(truth), truth.calls.len());
+        format!("right for {alike} of {length} calls to {last}, then {told} for {truth}, and told to be {whole}")
+    }
 }
 
 /// What a program says of them, in a run of its own: a tracer that waits for the return of a call stands in for its
