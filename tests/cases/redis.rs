@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::harness::{
-    Machine, PATIENCE, Running, Scratch, first_function, functions, is_full, number, stacks, wait_until,
+    Machine, PATIENCE, Running, Scratch, first_function, functions, is_full, number, stacks, wait_until, whole_share,
 };
 
 /// A server on a port of this machine alone.
@@ -56,7 +56,7 @@ impl Server {
 fn redis_serves_its_benchmark_without_an_error_while_traced() {
     let machine = Machine::shared();
     let server = Server::start(&machine);
-    let leaktrace = machine.attach(server.running.pid(), "--format json 60");
+    let leaktrace = machine.attach(server.running.pid(), "--format json -T 100000 60");
     let stretch = Duration::from_secs(if is_full() { 60 } else { 10 });
     let began = Instant::now();
     let mut keys = 0;
@@ -78,8 +78,11 @@ fn redis_serves_its_benchmark_without_an_error_while_traced() {
     assert!(number(&report["totals"], "outstanding_count") > keys, "{}", report["totals"]);
     let most = &stacks(&report)[0];
     assert_eq!(report["processes"][0]["alive"], true);
-    // Debian's redis has no frame pointers, so only the allocator's caller is sure.
     assert!(is_of_redis(first_function(most)), "{:?}", functions(most));
+    // Debian's redis has no frame pointers, and no debug information beside it.
+    let whole = stacks(&report).iter().filter(|stack| stack["complete"] == true).count();
+    assert!(whole * 100 >= stacks(&report).len() * 98, "{whole} of {} stacks are whole", stacks(&report).len());
+    assert!(whole_share(&report) >= 0.98, "{}", report["walks"]);
 }
 
 /// Whether a function is one of those that redis allocates with.

@@ -25,7 +25,7 @@ use std::{
 
 pub use books::Books;
 pub use leaktrace::{Leaktrace, Outcome};
-pub use report::{figure, first_function, functions, number, stacks};
+pub use report::{called_functions, figure, first_function, functions, number, stacks, whole_share};
 pub use running::Running;
 pub use scratch::Scratch;
 pub use target::Target;

@@ -23,6 +23,21 @@ pub fn functions(stack: &Value) -> Vec<&str> {
     frames.iter().filter_map(|frame| frame["function"].as_str()).map(bare).collect()
 }
 
+/// The functions that have frames of their own, without those that were inlined into them.
+pub fn called_functions(stack: &Value) -> Vec<&str> {
+    let frames = stack["frames"].as_array().expect("frames").iter();
+    let called = frames.filter(|frame| frame["inlined"] == false);
+    called.map(|frame| frame["function"].as_str().map_or("", bare)).collect()
+}
+
+/// The share of walks that came to the bottom of their stack, 0 to 1.
+pub fn whole_share(report: &Value) -> f64 {
+    let ends = report["walks"].as_object().expect("how walks ended");
+    let all: u64 = ends.keys().map(|end| number(&report["walks"], end)).sum();
+    assert!(all > 0, "stacks were walked");
+    number(&report["walks"], "whole") as f64 / all as f64
+}
+
 /// The function that called the allocator.
 pub fn first_function(stack: &Value) -> &str {
     stack["frames"][0]["function"].as_str().map_or("", bare)
