@@ -1,4 +1,5 @@
-//! Empty programs on the probes that a tracer needs: what exact tracing costs before it does anything.
+//! Programs on the probes that a tracer needs, empty or nearly so: what exact tracing costs before it does anything, and
+//! what the kernel's own way to walk a stack costs.
 //!
 //! Only the benchmark loads them, to measure leaktrace against.
 #![no_std]
@@ -6,9 +7,15 @@
 #![expect(missing_docs, reason = "the program macros make functions without them")]
 
 use aya_ebpf::{
-    macros::{uprobe, uretprobe},
-    programs::{ProbeContext, RetProbeContext},
+    bindings::BPF_F_USER_STACK,
+    macros::{map, uprobe, uretprobe},
+    maps::StackTrace,
+    programs::{ProbeContext, RetProbeContext, tracing::StackIdContext as _},
 };
+
+/// Stacks that the kernel has walked. The loops that are measured have one each.
+#[map]
+static STACKS: StackTrace = StackTrace::with_max_entries(64, 0);
 
 /// On entry.
 #[uprobe]
@@ -20,6 +27,12 @@ pub fn floor_enter(_ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn floor_leave(_ctx: RetProbeContext) -> u32 {
     0
+}
+
+/// On entry: has the kernel walk the stack, by frame pointers.
+#[uprobe]
+pub fn kernel_walk(ctx: ProbeContext) -> u32 {
+    u32::from(ctx.get_stackid(&STACKS, BPF_F_USER_STACK.into()).is_err())
 }
 
 #[panic_handler]

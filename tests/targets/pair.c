@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define MAX_THREADS 64
+#define ROOM 2   /* words that a frame keeps */
 #define BATCH 16 /* pairs between two looks at the stop flag */
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -65,14 +66,18 @@ __attribute__((always_inline)) static inline void run_pairs(struct result *r) {
     r->pairs = pairs;
 }
 
-/* Four functions in turn, so that a stack is not one address repeated. */
+/* Four functions in turn, so that a stack is not one address repeated, with
+ * something of their own to keep over the call, as most functions have. */
 #define LEVEL(name, next)                                     \
     FRAME static void name(unsigned more, struct result *r) { \
+        uint64_t own[ROOM] = {more};                          \
+        __asm__ volatile("" : : "r"(own) : "memory");         \
         if (more == 0)                                        \
             run_pairs(r);                                     \
         else                                                  \
             next(more - 1, r);                                \
-        AFTER_CALL();                                         \
+        __asm__ volatile("" : : "r"(own) : "memory");         \
+        if (r->pairs == more) AFTER_CALL();                   \
     }
 FRAME static void level_north(unsigned more, struct result *r);
 LEVEL(level_west, level_north)

@@ -13,6 +13,7 @@ use crate::{build, cargo, paths, run, targets};
 pub fn run() -> Result<()> {
     build::run()?;
     targets::compile("pair")?;
+    targets::compile("pair-nofp")?;
     run::run(cargo::host().args(["build", "--release", "--package", "leak-bench"]))
         .context("the benchmark does not compile")?;
     let mut bench = run::as_root("env");

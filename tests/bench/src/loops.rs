@@ -8,6 +8,24 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// How the loop program is compiled.
+#[derive(Clone, Copy)]
+pub enum Build {
+    /// With frame pointers.
+    FramePointers,
+    /// As distributions compile: with tables in their place.
+    Tables,
+}
+
+impl Build {
+    fn program(self) -> &'static str {
+        match self {
+            Self::FramePointers => "pair",
+            Self::Tables => "pair-nofp",
+        }
+    }
+}
+
 /// A running loop program, idle until told to run. Killed when dropped.
 pub struct PairLoop {
     child: Child,
@@ -17,8 +35,8 @@ pub struct PairLoop {
 
 impl PairLoop {
     /// Starts it with one thread that loops this many frames deep.
-    pub fn start(targets: &Path, depth: u32) -> Result<Self> {
-        let mut child = Command::new(targets.join("pair"))
+    pub fn start(targets: &Path, build: Build, depth: u32) -> Result<Self> {
+        let mut child = Command::new(targets.join(build.program()))
             .args([depth.to_string().as_str(), "1", "0"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -3,10 +3,12 @@
 //! Each contender traces a process of its own that runs the same loop, and all stay attached while the loops take
 //! turns: whatever else the machine does meets all of them alike. Absolute times are printed for orientation only.
 
-mod floor;
 mod loops;
+mod probes;
 mod table;
 mod tracer;
+mod walker;
+mod walks;
 
 use std::{
     env, fs,
@@ -17,8 +19,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use floor::Floor;
-use loops::PairLoop;
+use leak_user::probe::load::LinkKind;
+use loops::{Build, PairLoop};
+use probes::{FLOOR, Probes};
 use table::{Contender, Table};
 use tracer::Leaktrace;
 
@@ -50,24 +53,22 @@ fn measure() -> Result<()> {
     let floor_object = folder("LEAKTRACE_FLOOR_OBJECT")?;
     let output = folder("LEAKTRACE_BENCH_OUTPUT")?;
 
-    let mut bare = PairLoop::start(&targets, DEPTH)?;
-    let mut floored = PairLoop::start(&targets, DEPTH)?;
-    let mut traced = PairLoop::start(&targets, DEPTH)?;
-    let floor = Floor::attach(&floor_object, floored.pid())?;
+    let mut bare = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
+    let mut floored = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
+    let mut traced = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
+    let floor = Probes::attach(&floor_object, floored.pid(), &FLOOR, LinkKind::detect())?;
     let leaktrace = Leaktrace::attach(&binary, traced.pid())?;
 
     let mut contenders = [
         Contender::new("no tracer"),
         Contender::new("floor: empty probes on malloc, its return, and free"),
-        Contender::new("leaktrace, every allocation, frame-pointer stacks"),
+        Contender::new("leaktrace, every allocation, stacks by unwind tables"),
     ];
     for round in 0..ROUNDS {
         for (contender, pair) in contenders.iter_mut().zip([&mut bare, &mut floored, &mut traced]) {
             contender.add(pair.run(TURN_MS)?);
         }
-        if stderr().is_terminal() {
-            eprint!("\rround {} of {ROUNDS}{}", round + 1, if round + 1 == ROUNDS { "\n" } else { "" });
-        }
+        show_progress(round, ROUNDS);
     }
     let loss = leaktrace.finish()?;
 
@@ -77,5 +78,16 @@ fn measure() -> Result<()> {
     let text = format!("{table}\nThe floor's probes are attached by {links}. leaktrace lost {loss}.\n");
     print!("{text}");
     fs::create_dir_all(&output)?;
-    fs::write(output.join("pair.md"), &text).context("the table cannot be written")
+    fs::write(output.join("pair.md"), &text).context("the table cannot be written")?;
+
+    let text = walks::measure(&targets, &floor_object)?.to_string();
+    print!("\n{text}");
+    fs::write(output.join("walks.md"), &text).context("the table cannot be written")
+}
+
+/// Says on a terminal which round of how many is over.
+fn show_progress(round: usize, rounds: usize) {
+    if stderr().is_terminal() {
+        eprint!("\rround {} of {rounds}{}", round + 1, if round + 1 == rounds { "\n" } else { "" });
+    }
 }

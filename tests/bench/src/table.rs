@@ -19,8 +19,14 @@ impl Contender {
         self.nanoseconds.push(nanoseconds);
     }
 
-    fn median(&self) -> f64 {
+    /// Median of what was measured.
+    pub fn median(&self) -> f64 {
         median(self.nanoseconds.clone())
+    }
+
+    /// Median of what it took longer than another, round by round.
+    pub fn median_above(&self, other: &Self) -> f64 {
+        median(self.nanoseconds.iter().zip(&other.nanoseconds).map(|(own, other)| own - other).collect())
     }
 
     /// Median of the ratios round by round: what disturbs a round disturbs both.
