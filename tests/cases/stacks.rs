@@ -49,8 +49,11 @@ fn differences(truth: &Walks, told: &Walks) -> Vec<String> {
 fn check(program: &str, arguments: &str, truth: &Walks, told: &Walks) {
     let differences = differences(truth, told);
     let (different, all) = (differences.len(), truth.len());
-    let first = differences.iter().take(20).map(|difference| format!("  {difference}\n")).collect::<String>();
-    assert!(different * 1000 <= all * TOLERATED, "{program} {arguments}: {different} of {all} walks differ:\n{first}");
+    let first = differences.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n  ");
+    assert!(
+        different * 1000 <= all * TOLERATED,
+        "{program} {arguments}: {different} of {all} walks differ:\n  {first}"
+    );
 }
 
 fn seeds() -> Vec<u64> {
