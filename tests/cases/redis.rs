@@ -1,6 +1,7 @@
 //! A real server under load: redis, with jemalloc, as Debian ships it.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Output, Stdio},
@@ -31,6 +32,12 @@ impl Server {
         server
     }
 
+    /// The name of its program's file.
+    fn program(&self) -> String {
+        let path = fs::read_link(format!("/proc/{}/exe", self.running.pid())).expect("a running server");
+        path.file_name().expect("a file").to_string_lossy().into_owned()
+    }
+
     /// Whether it answers a PING.
     fn answers(&self) -> bool {
         let pong = || -> std::io::Result<[u8; 7]> {
@@ -56,7 +63,8 @@ impl Server {
 fn redis_serves_its_benchmark_without_an_error_while_traced() {
     let machine = Machine::shared();
     let server = Server::start(&machine);
-    let leaktrace = machine.attach(server.running.pid(), "--format json -T 100000 60");
+    let mut leaktrace = machine.attach(server.running.pid(), "--format json -T 100000 60");
+    leaktrace.wait_for_table(&server.program());
     let stretch = Duration::from_secs(if is_full() { 60 } else { 10 });
     let began = Instant::now();
     let mut keys = 0;

@@ -43,6 +43,12 @@ impl Leaktrace {
         self.errors.next_with(part)
     }
 
+    /// Waits until the unwind table of a file of this name is made and, a little later, used. It runs with `-v`.
+    pub fn wait_for_table(&mut self, file: &str) {
+        self.errors.until(&format!("/{file} in "));
+        sleep(Duration::from_millis(200));
+    }
+
     /// Waits for the next report, of `--format json`.
     pub fn next_report(&mut self) -> Value {
         parsed(&self.output.next().expect("a report"))

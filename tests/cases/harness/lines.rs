@@ -53,6 +53,13 @@ impl Lines {
         panic!("\"{part}\" never came, but:\n{}", self.heard)
     }
 
+    /// Returns when a line contains this, or at once if one has.
+    pub fn until(&mut self, part: &str) {
+        if !self.heard.contains(part) {
+            self.next_with(part);
+        }
+    }
+
     /// All that was ever said, once the stream has ended.
     pub fn all(mut self) -> String {
         while self.next().is_some() {}
