@@ -206,7 +206,7 @@ pub enum WalkEnd {
     Bottom = 0,
     /// It had [`MAX_FRAMES`].
     TooDeep = 1,
-    /// No rule is known for the code.
+    /// No rule is known for the code; or none was on the way, and the walk went on by frame pointer, to wherever.
     Unruled = 2,
     /// The code's rule is of a kind that is not understood.
     Unsupported = 3,

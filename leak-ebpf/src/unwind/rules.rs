@@ -30,6 +30,8 @@ struct Walker<'a> {
     hash: u64,
     end: WalkEnd,
     pointers_too: bool,
+    /// Whether a step was by frame pointer.
+    is_guess: bool,
     space: Space,
     /// The depth is kept here and not on the stack, where the verifier would tell each from the next and follow all.
     record: &'a mut StackRecord,
@@ -55,6 +57,7 @@ pub fn walk(
         hash,
         end: WalkEnd::TooDeep,
         pointers_too,
+        is_guess: false,
         space: Space::of(process),
         record,
         window,
@@ -81,11 +84,16 @@ extern "C" fn go_up(_time: u64, walker: *mut Walker<'_>) -> i64 {
         return STOP;
     }
     let at = walker.at;
+    // By frame pointer a walk can go astray, to the bottom of another stack: after such a step none is called whole.
     let rule = match walker.space.code_at(walker.pc) {
         Code::Ruled(rule) => Ok(rule),
-        Code::Unruled if walker.pointers_too => by_pointer(at),
-        Code::Unruled => {
-            walker.end = WalkEnd::Unruled;
+        Code::Foreign if walker.pointers_too && at.bp != 0 => {
+            walker.is_guess = true;
+            by_pointer(at)
+        }
+        Code::Foreign | Code::Gap => {
+            let is_bottom = at.bp == 0 && !walker.is_guess;
+            walker.end = if is_bottom { WalkEnd::Bottom } else { WalkEnd::Unruled };
             return STOP;
         }
     };
@@ -104,6 +112,7 @@ extern "C" fn go_up(_time: u64, walker: *mut Walker<'_>) -> i64 {
         }
         Ok(end) | Err(end) => {
             walker.end = match end {
+                _ if walker.is_guess => WalkEnd::Unruled,
                 Step::Bottom => WalkEnd::Bottom,
                 Step::Lost(Lost::Unsupported) => WalkEnd::Unsupported,
                 Step::Lost(Lost::Unreadable) => WalkEnd::Unreadable,
@@ -113,7 +122,7 @@ extern "C" fn go_up(_time: u64, walker: *mut Walker<'_>) -> i64 {
         }
     }
     if !USER_SPACE.contains(&mark) {
-        walker.end = WalkEnd::NotAFrame;
+        walker.end = if walker.is_guess { WalkEnd::Unruled } else { WalkEnd::NotAFrame };
         return STOP;
     }
     walker.record.frames[depth] = mark;

@@ -48,15 +48,18 @@ struct Cached {
     check: u64,
 }
 
-/// Stands in the cache for code without a rule; no rule looks like it.
-const UNRULED: u64 = u64::MAX;
+/// Stand in the cache for code without a rule; no rule looks like them.
+const FOREIGN: u64 = u64::MAX;
+const GAP: u64 = u64::MAX - 1;
 
 /// What is known of the code at an address.
 pub enum Code {
     /// How to go up from there.
     Ruled(Rule),
-    /// Nothing.
-    Unruled,
+    /// Nothing, though there is a table for the module: it was written by hand, or is where a thread of control begins.
+    Gap,
+    /// Nothing: it is in no module that has a table. What compiles as it runs keeps frame pointers.
+    Foreign,
 }
 
 /// The address space of a process, for the length of a walk.
@@ -78,24 +81,33 @@ impl Space {
     pub fn code_at(&self, pc: u64) -> Code {
         let key = mix(self.hash, pc);
         let place = (key >> (u64::BITS - CACHED_RULES.ilog2())) as u32;
-        let Some(cached) = CACHE.get_ptr_mut(place) else { return Code::Unruled };
+        let Some(cached) = CACHE.get_ptr_mut(place) else { return Code::Foreign };
         // SAFETY: the pointer is into the array; torn reads and writes are told by the check.
         let known = unsafe { *cached };
         let rule = if known.key == key && known.check == key ^ known.rule {
             known.rule
         } else {
-            let rule = self.find(pc).unwrap_or(UNRULED);
+            let rule = self.find(pc);
             // SAFETY: as above.
             unsafe { *cached = Cached { key, rule, check: key ^ rule } };
             rule
         };
-        if rule == UNRULED { Code::Unruled } else { Code::Ruled(Rule::from_raw(rule)) }
+        match rule {
+            FOREIGN => Code::Foreign,
+            GAP => Code::Gap,
+            rule => Code::Ruled(Rule::from_raw(rule)),
+        }
     }
 
     #[inline(always)]
-    fn find(&self, pc: u64) -> Option<u64> {
-        let segment = self.segment_of(pc)?;
-        let pc = pc - segment.base;
+    fn find(&self, pc: u64) -> u64 {
+        let Some(segment) = self.segment_of(pc) else { return FOREIGN };
+        self.find_in(&segment, pc).unwrap_or(GAP)
+    }
+
+    #[inline(always)]
+    fn find_in(&self, segment: &Segment, pc: u64) -> Option<u64> {
+        let pc = pc.wrapping_sub(segment.base);
         if pc > u64::from(u32::MAX) {
             return None;
         }

@@ -6,7 +6,7 @@ use aya_ebpf::{cty::c_void, helpers::generated::bpf_probe_read_user};
 use crate::call::read_user;
 
 /// Words that are read at once.
-const WORDS: usize = 128;
+const WORDS: usize = 256;
 const BYTES: u64 = 8 * WORDS as u64;
 
 /// A frame larger than this has its end looked at alone.
@@ -49,7 +49,11 @@ impl Window {
                 return Some([read_user(one)?, read_user(two)?, read_user(three)?, read_user(four)?]);
             }
         }
-        Some(places.map(|place| self.word(place)))
+        // Most rules need two words, and the others lead to the first.
+        let [end, rest @ ..] = places;
+        let first = self.word(end);
+        let [second, third, fourth] = rest.map(|place| if place == end { first } else { self.word(place) });
+        Some([first, second, third, fourth])
     }
 
     /// The word that the window shows at this place.

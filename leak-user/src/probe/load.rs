@@ -7,6 +7,7 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData},
     programs::{RawTracePoint, UProbe},
+    util::KernelVersion,
 };
 use aya_log::EbpfLogger;
 use leak_ebpf::{Counter, Walk};
@@ -54,6 +55,7 @@ pub struct Kernel {
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
     generations: Generations,
+    walk: Walk,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -82,6 +84,7 @@ impl Kernel {
     /// links of this kind and to walk stacks in this way.
     pub fn load(ring_bytes: u32, links: LinkKind, walk: Walk, notices: Notices) -> Result<(Self, Upward, Tables)> {
         let ring = u64::from(ring_bytes);
+        let walk = if has_loops() { walk } else { Walk::Pointers };
         // The last quarter is kept for frees; the reader is woken at half.
         let settings = [ring / 4 * 3, ring / 2, usual_trampoline(), walk as u64];
         let mut ebpf = EbpfLoader::new()
@@ -123,7 +126,7 @@ impl Kernel {
             take_map(&mut ebpf, "RULES")?,
         )?;
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
-        let kernel = Self { ebpf, multi, sweeper, log, traced, trampolines, generations };
+        let kernel = Self { ebpf, multi, sweeper, log, traced, trampolines, generations, walk };
         notices.detail(&format!("probes are attached by {}", kernel.links().name()));
         Ok((kernel, Upward { ring, counts, known }, tables))
     }
@@ -131,6 +134,11 @@ impl Kernel {
     /// By what the programs are put on functions.
     pub fn links(&self) -> LinkKind {
         if self.multi.is_some() { LinkKind::Multi } else { LinkKind::Perf }
+    }
+
+    /// How stacks are walked: as was asked for, or by frame pointers where the kernel can do no more.
+    pub fn walk(&self) -> Walk {
+        self.walk
     }
 
     /// How often each process has changed what it runs.
@@ -223,6 +231,11 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::
 }
 
 /// The maps that aya has made. It tells the descriptor only of those whose type is known.
+/// Whether the kernel runs loops for programs, which walks by unwind rules need.
+fn has_loops() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
+}
+
 fn map_fds(ebpf: &Ebpf) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
     ebpf.maps().filter_map(|(name, map)| match map {
         Map::Array(map)

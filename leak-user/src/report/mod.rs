@@ -46,10 +46,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of now, before the stacks are entered.
+    /// A report of now, before the stacks are entered; not the last one.
     pub fn without_stacks(
         elapsed: Duration,
-        last: bool,
         processes: Vec<Process>,
         totals: Totals,
         loss: Loss,
@@ -61,7 +60,7 @@ impl Report {
             schema: SCHEMA,
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             elapsed_s: elapsed.as_secs_f64(),
-            last,
+            last: false,
             label: None,
             processes,
             mode: Mode { sample_bytes: 1, unwind },
@@ -112,7 +111,7 @@ pub struct Walks {
     pub whole: u64,
     /// At the greatest depth.
     pub too_deep: u64,
-    /// At code whose unwind information is missing, or not read yet.
+    /// At code whose unwind information is missing, or not read yet; or farther on, by frame pointer.
     pub no_rule: u64,
     /// At code whose unwind information is of a kind that is not understood.
     pub unsupported: u64,

@@ -301,16 +301,16 @@ impl Trace {
         let counts = self.upward.counts.read()?;
         let target_cpu = self.fleet.cpu();
         let cost = self.cost.measure(&counts, target_cpu);
-        let report = Report::without_stacks(
+        let mut report = Report::without_stacks(
             self.began.elapsed(),
-            last,
             self.fleet.report(),
             self.ledger.totals(),
             draft::loss(&counts, self.ledger.notes(), self.fleet.missed()?),
             cost,
             draft::walks(&counts),
-            if self.plan.walk == Walk::Pointers { "fp" } else { "dwarf" },
+            if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" },
         );
+        report.last = last;
         Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection))
     }
 }

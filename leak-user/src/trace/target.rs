@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use leak_ebpf::NO_TRAMPOLINE;
+use leak_ebpf::{NO_TRAMPOLINE, Walk};
 
 use super::{Lookup, allocators, search::Search};
 use crate::{
@@ -44,7 +44,11 @@ pub struct Means {
 impl Means {
     /// Has tables made for what processes map since.
     pub fn order_tables(&mut self) {
-        for slot in self.modules.take_changed() {
+        let changed = self.modules.take_changed();
+        if self.kernel.walk() == Walk::Pointers {
+            return;
+        }
+        for slot in changed {
             let mappings = self.modules.mappings_of(slot).map(|(mapping, index, module)| Mapping {
                 start: mapping.start,
                 end: mapping.end,

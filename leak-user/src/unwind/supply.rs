@@ -1,7 +1,7 @@
 //! Keeps the kernel side supplied with tables for what the traced processes map, from a thread of its own: a large
 //! program's tables take a while, and it is traced meanwhile.
 //!
-//! Small files come first, so that most stacks are whole soon. A module's table is made once, for all processes.
+//! Programs come first and then small files, so that most stacks are whole soon. A module's table is made once, for all processes.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -158,13 +158,19 @@ impl Worker {
         }
     }
 
-    /// The smallest file whose table is not made yet.
+    /// The file whose table is made next: a program, which most stacks lead through, and then the smallest.
     fn next_module(&self) -> Option<(ModuleIndex, Arc<Module>)> {
         let missing = self.spaces.values().flatten().filter(|mapping| !self.modules.contains_key(&mapping.index));
         let size = |mapping: &&Mapping| {
             mapping.module.file.as_ref().and_then(|file| file.file.metadata().ok()).map_or(0, |metadata| metadata.len())
         };
-        missing.min_by_key(size).map(|mapping| (mapping.index, Arc::clone(&mapping.module)))
+        // A program lies below its libraries.
+        let is_library = |mapping: &&Mapping| {
+            !self.spaces.values().any(|mappings| mappings.first().is_some_and(|first| first.index == mapping.index))
+        };
+        missing
+            .min_by_key(|mapping| (is_library(mapping), size(mapping)))
+            .map(|mapping| (mapping.index, Arc::clone(&mapping.module)))
     }
 
     fn make_table(&mut self, module: &Module) -> Option<Known> {
