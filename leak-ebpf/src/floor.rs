@@ -4,6 +4,7 @@
 //! Only the benchmark loads them, to measure leaktrace against.
 #![no_std]
 #![no_main]
+#![expect(clippy::needless_pass_by_value, reason = "the program macros call with the context by value")]
 #![expect(missing_docs, reason = "the program macros make functions without them")]
 
 use aya_ebpf::{

@@ -102,11 +102,11 @@ impl Space {
     #[inline(always)]
     fn find(&self, pc: u64) -> u64 {
         let Some(segment) = self.segment_of(pc) else { return FOREIGN };
-        self.find_in(&segment, pc).unwrap_or(GAP)
+        Self::find_in(&segment, pc).unwrap_or(GAP)
     }
 
     #[inline(always)]
-    fn find_in(&self, segment: &Segment, pc: u64) -> Option<u64> {
+    fn find_in(segment: &Segment, pc: u64) -> Option<u64> {
         let pc = pc.wrapping_sub(segment.base);
         if pc > u64::from(u32::MAX) {
             return None;
