@@ -158,18 +158,23 @@ impl Worker {
         }
     }
 
-    /// The file whose table is made next: a program, which most stacks lead through, and then the smallest.
+    /// The file whose table is made next: a program, then what most stacks lead through, and then the smallest.
     fn next_module(&self) -> Option<(ModuleIndex, Arc<Module>)> {
         let missing = self.spaces.values().flatten().filter(|mapping| !self.modules.contains_key(&mapping.index));
         let size = |mapping: &&Mapping| {
             mapping.module.file.as_ref().and_then(|file| file.file.metadata().ok()).map_or(0, |metadata| metadata.len())
         };
         // A program lies below its libraries.
-        let is_library = |mapping: &&Mapping| {
-            !self.spaces.values().any(|mappings| mappings.first().is_some_and(|first| first.index == mapping.index))
+        let is_program = |mapping: &Mapping| {
+            self.spaces.values().any(|mappings| mappings.first().is_some_and(|first| first.index == mapping.index))
+        };
+        let rank = |mapping: &&Mapping| match () {
+            () if is_program(mapping) => 0,
+            () if is_on_most_stacks(&mapping.module) => 1,
+            () => 2,
         };
         missing
-            .min_by_key(|mapping| (is_library(mapping), size(mapping)))
+            .min_by_key(|mapping| (rank(mapping), size(mapping)))
             .map(|mapping| (mapping.index, Arc::clone(&mapping.module)))
     }
 
@@ -243,6 +248,13 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether this is a library that threads begin in, or that calls the allocator for others. Only what comes first
+/// depends on it.
+fn is_on_most_stacks(module: &Module) -> bool {
+    let name = module.path.file_name().unwrap_or_default().to_string_lossy();
+    ["libc.", "libstdc++.", "libc++.", "ld-musl", "libpthread"].iter().any(|begin| name.starts_with(begin))
 }
 
 impl Known {
