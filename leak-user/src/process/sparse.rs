@@ -8,7 +8,7 @@ use object::{
     read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _},
 };
 
-/// Bytes from the start of an object in which its program headers are looked for.
+/// Bytes from the start of an object that are read: its header, mostly its program headers, and notes.
 const HEADER_BYTES: u64 = 1 << 16;
 
 /// Largest file, and most bytes that are read of it.
@@ -32,9 +32,12 @@ pub fn read_sections(file: &File, is_wanted: impl Fn(&[u8]) -> bool) -> io::Resu
     let mut parts = Parts { file, data: vec![0; length as usize], left: MAX_READ };
     parts.read(0..HEADER_BYTES)?;
     let Ok(header) = Header::parse(&*parts.data) else { return Ok(parts.data) };
-    let (first, count) = (header.e_shoff(LE), u64::from(header.e_shnum(LE)));
-    let table = first..first.saturating_add(count * size_of::<elf::SectionHeader64<LE>>() as u64);
-    parts.read(table)?;
+    let table = |first: u64, count: u16, size: usize| first..first.saturating_add(u64::from(count) * size as u64);
+    // Tools that change a finished file move its program headers to the end.
+    let programs = table(header.e_phoff(LE), header.e_phnum(LE), size_of::<elf::ProgramHeader64<LE>>());
+    let sections = table(header.e_shoff(LE), header.e_shnum(LE), size_of::<elf::SectionHeader64<LE>>());
+    parts.read(programs)?;
+    parts.read(sections)?;
     let header = *Header::parse(&*parts.data).map_err(io::Error::other)?;
     if let Some(names) = names_of(&header, &parts.data) {
         parts.read(names)?;
