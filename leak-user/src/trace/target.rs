@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,7 @@ use crate::{
         modules::{ModuleIndex, Modules},
     },
     report,
-    unwind::supply::{Mapping, Supply},
+    unwind::supply::Supply,
 };
 
 /// How long probes wait for unwind tables.
@@ -49,14 +48,7 @@ impl Means {
             return;
         }
         for slot in changed {
-            let mappings = self.modules.mappings_of(slot).map(|(mapping, index, module)| Mapping {
-                start: mapping.start,
-                end: mapping.end,
-                file_offset: mapping.file_offset,
-                index,
-                module: Arc::clone(module),
-            });
-            self.supply.order(slot, mappings.collect());
+            self.supply.order(slot, &self.modules);
         }
     }
 }

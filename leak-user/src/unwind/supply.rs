@@ -23,7 +23,7 @@ use crate::{
     probe::tables::Tables,
     process::{
         elf::{self, ElfFile},
-        modules::{Module, ModuleIndex},
+        modules::{Module, ModuleIndex, Modules},
         sparse,
     },
     text::printable,
@@ -34,17 +34,17 @@ const INSTALL_EVERY: Duration = Duration::from_millis(50);
 
 /// A stretch of code that a process maps from a file.
 #[derive(Clone, Debug)]
-pub struct Mapping {
+struct Mapping {
     /// First address.
-    pub start: u64,
+    start: u64,
     /// First address behind it.
-    pub end: u64,
+    end: u64,
     /// Where in the file `start` lies.
-    pub file_offset: u64,
+    file_offset: u64,
     /// The file's place in the table of modules.
-    pub index: ModuleIndex,
+    index: ModuleIndex,
     /// The file.
-    pub module: Arc<Module>,
+    module: Arc<Module>,
 }
 
 /// All code that the process in a slot maps.
@@ -84,7 +84,15 @@ impl Supply {
     }
 
     /// Has tables made for all that the process in this slot maps now. Does not wait.
-    pub fn order(&self, slot: u16, mappings: Vec<Mapping>) {
+    pub fn order(&self, slot: u16, modules: &Modules) {
+        let mappings = modules.mappings_of(slot).map(|(mapping, index, module)| Mapping {
+            start: mapping.start,
+            end: mapping.end,
+            file_offset: mapping.file_offset,
+            index,
+            module: Arc::clone(module),
+        });
+        let mappings = mappings.collect();
         *self.pending.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         // Should the thread be gone, stacks are walked without.
         if self.orders.send(Order { slot, mappings }).is_err() {

@@ -1,6 +1,6 @@
 //! leaktrace's own walk of stacks by unwind tables, and nothing else of it.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use anyhow::{Context, Result};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
@@ -9,7 +9,7 @@ use leak_user::{
     notice::Notices,
     probe::load::{Kernel, LinkKind, Upward},
     process::modules::Modules,
-    unwind::supply::{Mapping, Supply},
+    unwind::supply::Supply,
 };
 
 use crate::probes::{libc_of, places};
@@ -44,14 +44,7 @@ impl Walker {
         let slot = self.next_slot;
         self.next_slot += 1;
         self.modules.read(slot, pid)?;
-        let mappings = self.modules.mappings_of(slot).map(|(mapping, index, module)| Mapping {
-            start: mapping.start,
-            end: mapping.end,
-            file_offset: mapping.file_offset,
-            index,
-            module: Arc::clone(module),
-        });
-        self.supply.order(slot, mappings.collect());
+        self.supply.order(slot, &self.modules);
         self.supply.wait(PATIENCE);
         let file = libc_of(pid)?;
         let scope = UProbeScope::OneProcess(NonZeroU32::new(pid).context("there is no process 0")?);
