@@ -1,106 +1,186 @@
-//! The three programs on allocator functions. Which function was hit, and in which process, comes with the cookie.
+//! The programs on allocator functions. Which function was hit, and in which process, comes with the cookie.
 //!
-//! An allocation is recorded when it returns and a free when it is called: so a block's records stand in the ring in
+//! Whether an allocation is sampled is decided at its entry, and one that is not costs no more. An allocation is recorded when it returns and a free when it is called: so a block's records stand in the ring in
 //! the order in which the program could know the block, whichever threads were involved.
 
 use aya_ebpf::{
     EbpfContext as _,
     bindings::pt_regs,
-    helpers::bpf_get_attach_cookie,
+    helpers::{bpf_get_attach_cookie, generated::bpf_get_func_ip},
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use leak_ebpf::{AllocRecord, Cookie, Counter, FreeRecord, Kind, RestoreRecord, Signature, TakeRecord};
+use leak_ebpf::{
+    AllocRecord, Cookie, Counter, EXACT, FreeRecord, Kind, RestoreRecord, Sampling, Signature, TakeRecord,
+};
 
 use crate::{
     arguments::{self, Outcome},
     call::{Call, Thread, read_user},
-    emit, unwind,
+    draw, emit, mark, unwind, watched,
 };
 
-/// On entry of a function that gives out, moves or unmaps memory: notes the request and the stack.
+/// On entry and on return of a function that gives out, moves or unmaps memory, where the kernel runs one program for
+/// both (a session, Linux 6.13): 1 at entry leaves the return alone, so that it costs nothing.
+#[uprobe]
+pub fn session(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a probe program is valid while it runs.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    // SAFETY: as above. The helper gives the function's address, which is the program counter only at its entry.
+    if unsafe { bpf_get_func_ip(ctx.as_ptr()) } == regs.rip {
+        return u32::from(begin(cookie, regs).is_none());
+    }
+    let _ = end(cookie, regs);
+    0
+}
+
+/// On entry of such a function, elsewhere.
 #[uprobe]
 pub fn enter(ctx: ProbeContext) -> u32 {
-    // SAFETY: the context of a probe program is valid while it runs.
+    // SAFETY: as in `session`.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
     let _ = begin(cookie, regs);
     0
 }
 
+/// On its return.
+#[uretprobe]
+pub fn leave(ctx: RetProbeContext) -> u32 {
+    // SAFETY: as in `session`.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    let _ = end(cookie, regs);
+    0
+}
+
+/// Stands in [`Call::period`] for a call whose allocation is not taken, but which moves a block that was.
+const NOT_TAKEN: u64 = 0;
+
+/// Notes the request and the stack. `None` when the call's return is of no interest.
 #[inline(always)]
 fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     let cookie = Cookie::unpack(raw);
-    count_hit(Counter::EntryHits, cookie);
+    let process = cookie.process;
     let signature = Signature::from_u8(cookie.signature)?;
-    let request = arguments::read(signature, regs)?;
-    let cookie = Cookie { signature: request.signature as u8, ..cookie };
+    let request = arguments::read(signature, regs);
+    draw::hit(cookie, |hits| {
+        hits.entries += 1;
+        hits.bytes += request.as_ref().map_or(0, |request| request.size & MAX_COUNTED);
+    });
+    let request = request?;
+    let sampling = draw::sampling(process);
+    let takes_none = sampling.has(Sampling::NO_ALLOCATIONS);
+    // An mmap that is the allocator's own cannot be told when its calls are not watched.
+    if sampling.has(Sampling::OFF) || takes_none && signature == Signature::Mmap {
+        return None;
+    }
+    let ret = read_user(regs.rsp)?;
+    // Address space is always followed: it goes in pieces, and calls for it are few and dear.
+    let is_heap = !signature.is_mapping();
+    let is_drawn = is_heap && !sampling.is_exact();
+    let takes_old = request.old != 0;
+    let is_old_told = takes_old && (!is_heap || is_told(&sampling, process, request.old));
+    let mut period = EXACT;
+    if is_drawn {
+        let is_taken = !takes_none && draw::takes(&sampling, request.size);
+        if !is_taken && !is_old_told {
+            mark::leave(regs, ret, raw);
+            return None;
+        }
+        period = if is_taken { sampling.period } else { NOT_TAKEN };
+    }
     let Some(thread) = Thread::current_or_new() else {
         emit::count(Counter::ThreadsRefused, 1);
         return None;
     };
-    if thread.call.sp != 0 {
-        if thread.is_inside_call(regs) {
-            return None;
-        }
-        emit::count(Counter::ReturnsMissed, 1);
-        emit::count(Counter::ReturnsMissedBytes, thread.call.size);
-        thread.end_call();
-    }
-    let ret = read_user(regs.rsp)?;
-    if request.old != 0 {
-        let head = emit::head(Kind::Take, cookie);
-        thread.call.take_sent = u64::from(emit::take(TakeRecord { head, addr: request.old, len: request.old_len }));
-    }
-    if signature != Signature::Munmap
-        && unwind::capture(regs, ret, cookie, &mut thread.stack, &mut thread.window).is_none()
-    {
-        // Without its stack the allocation is refused; the return handler says so once it knows that it came.
-        thread.stack.id = 0;
-    }
-    let take_sent = thread.call.take_sent;
-    thread.call = Call {
+    thread.next = Call {
         sp: regs.rsp,
         ret,
-        cookie: cookie.pack(),
+        cookie: Cookie { signature: request.signature as u8, ..cookie }.pack(),
         size: request.size,
         out: request.out,
-        old: request.old,
-        take_sent,
+        old: if is_old_told { request.old } else { 0 },
+        old_len: request.old_len,
+        take_sent: 0,
         counts: u64::from(request.counts),
+        period,
+        pauses: u64::from(sampling.pauses),
+        is_drawn: u64::from(is_drawn),
     };
+    follow(raw, regs, thread)
+}
+
+/// Begins to follow the thread's next call, unless the allocator makes it to itself.
+///
+/// What the call is stands in memory: the verifier would follow each kind of call by itself through the walks.
+#[inline(always)]
+fn follow(raw: u64, regs: &pt_regs, thread: &mut Thread) -> Option<()> {
+    if let Some((around, trampoline)) = thread.call_around(regs).or_else(|| mark::around(regs, raw, thread)) {
+        if thread.is_inside(regs, around, trampoline) {
+            return None;
+        }
+    }
+    if thread.call.sp != 0 {
+        if thread.call.pauses == thread.next_call().pauses {
+            emit::count(Counter::ReturnsMissed, 1);
+            emit::count(Counter::ReturnsMissedBytes, thread.call.size);
+        }
+        thread.end_call();
+    }
+    let next = thread.next_call();
+    let cookie = Cookie::unpack(next.cookie);
+    if next.old != 0 {
+        if next.is_drawn != 0 {
+            watched::remove(cookie.process, next.old);
+        }
+        let head = emit::head(Kind::Take, cookie);
+        thread.next.take_sent = u64::from(emit::take(TakeRecord { head, addr: next.old, len: next.old_len }));
+    }
+    if cookie.signature != Signature::Munmap as u8 && next.period != NOT_TAKEN {
+        let next = thread.next_call();
+        let cookie = Cookie::unpack(next.cookie);
+        if unwind::capture(regs, next.ret, cookie, &mut thread.stack, &mut thread.window).is_none() {
+            // Without its stack the allocation is refused; the return handler says so once it knows that it came.
+            thread.stack.id = 0;
+        }
+    }
+    thread.call = thread.next_call();
     Some(())
 }
 
-/// On its return: records what came of it.
-#[uretprobe]
-pub fn leave(ctx: RetProbeContext) -> u32 {
-    // SAFETY: as in `enter`.
-    let regs = unsafe { &*ctx.regs };
-    let _ = end(regs);
-    0
+/// More than any allocation asks for that succeeds.
+const MAX_COUNTED: u64 = (1 << 48) - 1;
+
+/// Whether user space is to be told what becomes of this block.
+#[inline(always)]
+fn is_told(sampling: &Sampling, process: u16, addr: u64) -> bool {
+    !sampling.has(Sampling::OFF) && (!sampling.has(Sampling::KNOWN_FREES) || watched::has(process, addr))
 }
 
+/// Records what came of the call that returns.
 #[inline(always)]
-fn end(regs: &pt_regs) -> Option<()> {
-    emit::count(Counter::ReturnHits, 1);
-    let thread = Thread::current()?;
-    if !thread.call_ends_at(regs.rsp) {
-        return None;
-    }
+fn end(raw: u64, regs: &pt_regs) -> Option<()> {
+    let thread = Thread::current().filter(|thread| thread.call_ends_at(regs.rsp));
+    draw::hit(Cookie { stepped: false, ..Cookie::unpack(raw) }, |hits| {
+        hits.returns += 1;
+        hits.told_calls += u64::from(thread.is_some());
+    });
+    let thread = thread?;
     thread.end_call();
     let call = &thread.call;
     let cookie = Cookie::unpack(call.cookie);
+    let sampling = draw::sampling(cookie.process);
+    if u64::from(sampling.pauses) != call.pauses {
+        return None;
+    }
     let signature = Signature::from_u8(cookie.signature)?;
     match arguments::outcome(signature, regs.rax, call, || read_user(call.out)) {
+        Outcome::Allocated(_) if call.period == NOT_TAKEN => {}
         Outcome::Allocated(_) if thread.stack.id == 0 => emit::refused(call.size),
         Outcome::Allocated(_) if is_mremap(signature) && call.old != 0 && call.take_sent == 0 => {
             // User space cannot know whether what was moved is a mapping that counts, so it may be lost.
             emit::refused(call.size);
         }
-        Outcome::Allocated(addr) => {
-            let head = emit::head(Kind::Alloc, cookie);
-            emit::alloc(AllocRecord { head, addr, size: call.size, stack: thread.stack.id });
-        }
+        Outcome::Allocated(addr) => allocated(addr, cookie, signature, call, thread.stack.id),
         Outcome::Gone => {}
         Outcome::Failed => {
             if call.old != 0 {
@@ -108,6 +188,8 @@ fn end(regs: &pt_regs) -> Option<()> {
                 if call.take_sent == 0 || emit::restore(RestoreRecord { head }).is_none() {
                     // The block lives on, unknown to user space; its size was never ours to know.
                     emit::refused(0);
+                } else if !signature.is_mapping() {
+                    watch_if_drawn(cookie.process, call.old);
                 }
             }
         }
@@ -115,10 +197,39 @@ fn end(regs: &pt_regs) -> Option<()> {
     Some(())
 }
 
+#[inline(always)]
+fn allocated(addr: u64, cookie: Cookie, signature: Signature, call: &Call, stack: u64) {
+    let record =
+        AllocRecord { head: emit::head(Kind::Alloc, cookie), addr, size: call.size, stack, period: call.period };
+    if call.period == EXACT {
+        emit::alloc(record);
+        if !signature.is_mapping() {
+            watch_if_drawn(cookie.process, addr);
+        }
+    } else if watched::add(cookie.process, addr) {
+        if !emit::alloc(record) {
+            watched::remove(cookie.process, addr);
+        }
+    } else {
+        emit::refused(call.size);
+    }
+}
+
+/// Has the free of a block told that user space knows, if not every free is.
+///
+/// To be called when the record is in the ring: when the settings read here still ask for every free, user space
+/// has not yet begun to look for the blocks that it must name for it to be told of them.
+#[inline(always)]
+fn watch_if_drawn(process: u16, addr: u64) {
+    if !draw::sampling(process).is_exact() && !watched::add(process, addr) {
+        emit::count(Counter::FreesLost, 1);
+    }
+}
+
 /// Does nothing but walk the stack. For the benchmark, which compares it with the kernel's own walk.
 #[uprobe]
 pub fn walk(ctx: ProbeContext) -> u32 {
-    // SAFETY: as in `enter`.
+    // SAFETY: as in `session`.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
     if let (Some(thread), Some(ret)) = (Thread::current_or_new(), read_user(regs.rsp)) {
         unwind::walk(regs, ret, Cookie::unpack(cookie).process, &mut thread.stack, &mut thread.window);
@@ -129,27 +240,28 @@ pub fn walk(ctx: ProbeContext) -> u32 {
 /// On a function that gives a block back.
 #[uprobe]
 pub fn release(ctx: ProbeContext) -> u32 {
-    // SAFETY: as in `enter`.
+    // SAFETY: as in `session`.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
     let cookie = Cookie::unpack(cookie);
-    count_hit(Counter::FreeHits, cookie);
     let addr = regs.rdi;
-    if addr == 0 || Thread::current().is_some_and(|thread| thread.is_inside_call(regs)) {
-        return 0;
+    let sampling = draw::sampling(cookie.process);
+    let is_told = addr != 0
+        && is_told(&sampling, cookie.process, addr)
+        && !Thread::current().is_some_and(|thread| thread.is_inside_call(cookie.process, regs));
+    draw::hit(cookie, |hits| {
+        hits.frees += 1;
+        hits.told_frees += u64::from(is_told);
+    });
+    if is_told {
+        if !sampling.is_exact() {
+            watched::remove(cookie.process, addr);
+        }
+        emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });
     }
-    emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });
     0
 }
 
 #[inline(always)]
 fn is_mremap(signature: Signature) -> bool {
     matches!(signature, Signature::Mremap | Signature::MremapCopy)
-}
-
-#[inline(always)]
-fn count_hit(counter: Counter, cookie: Cookie) {
-    emit::count(counter, 1);
-    if cookie.stepped {
-        emit::count(Counter::SteppedHits, 1);
-    }
 }

@@ -22,6 +22,8 @@ static THREADS: TaskStorage<Thread> = TaskStorage::new();
 pub struct Thread {
     /// The outermost call, if `call.sp` is not 0.
     pub call: Call,
+    /// The one that is about to take its place.
+    pub next: Call,
     /// The stack of the call; also the scratch it is walked into.
     pub stack: StackRecord,
     /// What was read of it.
@@ -30,6 +32,7 @@ pub struct Thread {
 
 /// A call that has begun.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct Call {
     /// Stack pointer at entry, pointing at the return address; 0 when there is no call.
     pub sp: u64,
@@ -43,10 +46,18 @@ pub struct Call {
     pub out: u64,
     /// Memory that the call takes, or 0.
     pub old: u64,
+    /// Bytes of address space there, or 0 for a heap block.
+    pub old_len: u64,
     /// Whether user space was told that it was taken.
     pub take_sent: u64,
     /// Whether what it gives out counts.
     pub counts: u64,
+    /// The period at which its allocation is sampled, or 0 when it is not.
+    pub period: u64,
+    /// [`Sampling::pauses`](leak_ebpf::Sampling::pauses) when it began.
+    pub pauses: u64,
+    /// Whether its period was drawn.
+    pub is_drawn: u64,
 }
 
 impl Thread {
@@ -62,25 +73,52 @@ impl Thread {
         THREADS.get()
     }
 
-    /// Whether the call that begins with these registers is made by the allocator itself, inside the call under way.
+    /// The call that is about to take the place of the other, as memory has it: what else is known of it, the verifier
+    /// is to forget.
     #[inline(always)]
-    pub fn is_inside_call(&mut self, regs: &pt_regs) -> bool {
+    pub fn next_call(&self) -> Call {
+        // SAFETY: the pointer is to a field of `self`.
+        unsafe { core::ptr::from_ref(&self.next).read_volatile() }
+    }
+
+    /// Where the call under way lies, and the return trampoline that is its mark, if the call that begins with these
+    /// registers can be inside it: the walk up tells.
+    #[inline(always)]
+    pub fn call_around(&self, regs: &pt_regs) -> Option<(u64, u64)> {
         let (sp, mark) = (regs.rsp, self.call.sp);
         if mark == 0 || sp > mark {
-            return false;
+            return None;
         }
-        let process = Cookie::unpack(self.call.cookie).process;
-        let trampoline = lifecycle::trampoline(process);
-        let Some(slot) = read_user(mark) else { return false };
+        let trampoline = lifecycle::trampoline(Cookie::unpack(self.call.cookie).process);
+        let slot = read_user(mark)?;
         let is_marked = match trampoline {
             0 | NO_TRAMPOLINE => slot != self.call.ret,
             _ => slot == trampoline,
         };
+        is_marked.then_some((mark, trampoline))
+    }
+
+    /// Whether the call that begins with these registers is inside the one that lies at `around`, going by the walk up.
+    #[inline(always)]
+    pub fn is_inside(&mut self, regs: &pt_regs, around: u64, trampoline: u64) -> bool {
         // Equal is inside too: a tail call enters with the stack pointer of its caller.
-        is_marked
-            && (sp == mark
-                || emit::settings().walk == Walk::Pointers as u64
-                || unwind::may_be_inside(regs, process, mark, trampoline, &mut self.window))
+        regs.rsp == around
+            || emit::settings().walk == Walk::Pointers as u64
+            || unwind::may_be_inside(
+                regs,
+                Cookie::unpack(self.next_call().cookie).process,
+                around,
+                trampoline,
+                &mut self.window,
+            )
+    }
+
+    /// Whether the call that begins with these registers is made by the allocator itself, inside the call under way.
+    #[inline(always)]
+    pub fn is_inside_call(&mut self, process: u16, regs: &pt_regs) -> bool {
+        let Some((around, trampoline)) = self.call_around(regs) else { return false };
+        self.next.cookie = Cookie { signature: 0, process, stepped: false }.pack();
+        self.is_inside(regs, around, trampoline)
     }
 
     /// Whether a return that leaves the stack pointer here ends the call under way.

@@ -83,14 +83,16 @@ pub fn stack(record: &StackRecord) -> Option<()> {
     (sent == 0).then_some(())
 }
 
-/// Sends an allocation, or counts it as refused.
+/// Sends an allocation, or counts it as refused. Says whether it was sent.
 #[inline(always)]
-pub fn alloc(record: AllocRecord) {
+pub fn alloc(record: AllocRecord) -> bool {
     let used = used();
     let room = used <= settings().refuse_above;
-    if !room || send(record, used).is_none() {
-        refused(record.size);
+    if room && send(record, used).is_some() {
+        return true;
     }
+    refused(record.size);
+    false
 }
 
 /// Counts an allocation that user space will not hear of.

@@ -6,9 +6,13 @@
 #![no_std]
 
 pub mod frame;
+mod hits;
 mod record;
+mod sample;
 
+pub use hits::Hits;
 pub use record::{Frames, Record};
+pub use sample::{ALWAYS, EXACT, MAX_PERIOD, Sampling};
 
 /// Most frames a stack record carries. The kernel's own stack helper stops at 127 too.
 pub const MAX_FRAMES: usize = 127;
@@ -35,7 +39,10 @@ pub const NO_TRAMPOLINE: u64 = u64::MAX;
 pub const MAX_PROCESSES: u32 = 1 << 12;
 
 /// The process slot of leaktrace's own calibration calls; no target ever has it.
-pub const CALIBRATION_SLOT: u16 = u16::MAX;
+pub const CALIBRATION_SLOT: u16 = MAX_PROCESSES as u16;
+
+/// Blocks that can be watched for their free while not every free is told.
+pub const MAX_WATCHED: u32 = 1 << 20;
 
 /// How a probed function takes its arguments and gives its result: what the programs need to know of it.
 ///
@@ -262,6 +269,8 @@ pub struct AllocRecord {
     pub size: u64,
     /// The [`StackRecord::id`] of the call.
     pub stack: u64,
+    /// The [`Sampling::period`] at which it was taken.
+    pub period: u64,
 }
 
 /// A block that is being freed.
@@ -337,6 +346,23 @@ impl SpillKey {
     }
 }
 
+/// Names a block whose free is to be told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct BlockKey {
+    /// Where the block begins.
+    pub addr: u64,
+    /// The process slot. Keys are compared byte by byte, so it fills the word.
+    pub process: u64,
+}
+
+impl BlockKey {
+    /// The block of this process here.
+    pub const fn new(process: u16, addr: u64) -> Self {
+        Self { addr, process: process as u64 }
+    }
+}
+
 /// When that memory was last given back, as [`Head::time`]. Only what was allocated before is gone.
 pub type SpillTime = u64;
 
@@ -344,48 +370,40 @@ pub type SpillTime = u64;
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// Probe hits at the entry of an allocating function.
-    EntryHits = 0,
-    /// Probe hits at its return.
-    ReturnHits = 1,
-    /// Probe hits on a freeing function.
-    FreeHits = 2,
     /// Allocations that succeeded and were not recorded because the ring had only the room kept for frees.
-    AllocsRefused = 3,
+    AllocsRefused = 0,
     /// Bytes of those.
-    AllocsRefusedBytes = 4,
+    AllocsRefusedBytes = 1,
     /// Allocating calls whose return was never seen (longjmp, exception, thread exit, a missed return probe).
-    ReturnsMissed = 5,
+    ReturnsMissed = 2,
     /// Bytes that those calls asked for.
-    ReturnsMissedBytes = 6,
+    ReturnsMissedBytes = 3,
     /// Frees that found the ring full and were set aside; user space collects them, so they are not lost.
-    FreesSpilled = 7,
+    FreesSpilled = 4,
     /// Frees lost: the ring and the place for spilled frees were both full. The ledger is not to be trusted after.
-    FreesLost = 8,
+    FreesLost = 5,
     /// Calls not recorded because the kernel had no memory for the thread's state.
-    ThreadsRefused = 9,
+    ThreadsRefused = 6,
     /// Stacks cut at [`MAX_FRAMES`].
-    StacksTruncated = 10,
-    /// Hits, among all of the above, on an instruction that the kernel single-steps.
-    SteppedHits = 11,
+    StacksTruncated = 7,
     /// Execs and library changes that found the ring full: blocks and names from before may be told as of now.
-    ProcessChangesLost = 12,
+    ProcessChangesLost = 8,
     /// Processes that traced ones have made with a copy of their memory, breakpoints included.
-    Copies = 13,
+    Copies = 9,
     /// Stacks walked to their bottom, as every one should be.
-    StacksWhole = 14,
+    StacksWhole = 10,
     /// Stacks whose walk came to code without an unwind rule.
-    StacksUnruled = 15,
+    StacksUnruled = 11,
     /// Stacks whose walk came to code with a rule of a kind that is not understood.
-    StacksUnsupported = 16,
+    StacksUnsupported = 12,
     /// Stacks whose walk came to what can be no frame.
-    StacksNotAFrame = 17,
+    StacksNotAFrame = 13,
     /// Stacks whose walk came to memory that could not be read.
-    StacksUnreadable = 18,
+    StacksUnreadable = 14,
 }
 
 /// How many [`Counter`]s there are.
-pub const COUNTERS: usize = 19;
+pub const COUNTERS: usize = 15;
 
 /// Numbers that user space sets before the programs are loaded.
 #[repr(C)]
@@ -404,7 +422,7 @@ pub struct Settings {
 const _: () = {
     assert!(size_of::<Head>() == 16);
     assert!(size_of::<StackRecord>() == 16 + 16 + 8 * MAX_FRAMES);
-    assert!(size_of::<AllocRecord>() == 40);
+    assert!(size_of::<AllocRecord>() == 48);
     assert!(size_of::<FreeRecord>() == 24);
     assert!(size_of::<TakeRecord>() == 32);
     assert!(size_of::<RestoreRecord>() == 16);
@@ -412,5 +430,8 @@ const _: () = {
     assert!(size_of::<SpillKey>() == 16);
     assert!(size_of::<Settings>() == 32);
     assert!(size_of::<Segment>() == 32);
+    assert!(size_of::<Sampling>() == 24);
+    assert!(size_of::<Hits>() == 56);
+    assert!(size_of::<BlockKey>() == 16);
     assert!(KNOWN_STACKS.is_power_of_two() && CACHED_RULES.is_power_of_two());
 };

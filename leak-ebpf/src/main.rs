@@ -2,9 +2,12 @@
 //!
 //! | file | watches or does |
 //! |---|---|
-//! | `alloc` | the three programs on allocator functions: enter, leave, free |
+//! | `alloc` | the programs on allocator functions: entry, return, free |
 //! | `arguments` | what a call asks for, read from registers by its signature |
 //! | `call` | the one outermost call that a thread is in |
+//! | `draw` | what is asked of a process's probes, and which allocations are sampled |
+//! | `mark` | the one outermost call of a thread that was not sampled |
+//! | `watched` | the blocks whose free is told, when not every free is |
 //! | `unwind` | the stack, walked and interned |
 //! | `lifecycle` | exec of a traced process |
 //! | `launch` | holds a launched program before its first allocation |
@@ -21,11 +24,14 @@
 mod alloc;
 mod arguments;
 mod call;
+mod draw;
 mod emit;
 mod launch;
 mod lifecycle;
+mod mark;
 mod task_storage;
 mod unwind;
+mod watched;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

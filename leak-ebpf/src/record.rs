@@ -79,7 +79,7 @@ impl<'a> Record<'a> {
                 Self::Stack { head, id: word(2)?, is_whole: shape >> 16 == WalkEnd::Bottom as u32, generation, frames }
             }
             kind if kind == Kind::Alloc as u8 => {
-                Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)? })
+                Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)?, period: word(5)? })
             }
             kind if kind == Kind::Free as u8 => Self::Free(FreeRecord { head, addr: word(2)? }),
             kind if kind == Kind::Take as u8 => Self::Take(TakeRecord { head, addr: word(2)?, len: word(3)? }),
@@ -109,8 +109,8 @@ mod tests {
         let first = Kind::Alloc as u64 | 4 << 8 | 7 << 16 | 99 << 32;
         let head = Head { kind: Kind::Alloc as u8, signature: 4, process: 7, tid: 99, time: 5 };
         assert_eq!(
-            Record::decode(&bytes(&[first, 5, 0xaaaa, 64, 0xbbbb])),
-            Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb })),
+            Record::decode(&bytes(&[first, 5, 0xaaaa, 64, 0xbbbb, 512])),
+            Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb, period: 512 })),
         );
     }
 

@@ -1,7 +1,7 @@
 //! The ledger holds ten million outstanding blocks in at most 64 bytes each. A program of its own, because it is the
 //! whole process's memory that is measured.
 
-use leak_ebpf::{AllocRecord, Head, Kind, Record, Signature};
+use leak_ebpf::{AllocRecord, EXACT, Head, Kind, Record, Signature};
 use leak_user::ledger::{Ledger, Sizes};
 
 const BLOCKS: u64 = 10_000_000;
@@ -32,7 +32,7 @@ fn ten_million_outstanding_blocks_take_at_most_64_bytes_each_at_every_moment() {
             tid: 1,
             time: (1 << 50) + number * 1_000,
         };
-        let record = AllocRecord { head, addr: 0x5555_0000_0000 + number * 48, size: 40, stack: 7 };
+        let record = AllocRecord { head, addr: 0x5555_0000_0000 + number * 48, size: 40, stack: 7, period: EXACT };
         ledger.enter(&Record::Alloc(record), |_, _, _| Box::default());
         let count = number + 1;
         // The first tables are small beside what the process takes anyway.
@@ -41,6 +41,6 @@ fn ten_million_outstanding_blocks_take_at_most_64_bytes_each_at_every_moment() {
             assert!(each <= MOST_BYTES, "{each} bytes each at {count} blocks");
         }
     }
-    assert_eq!(ledger.totals().outstanding_count, BLOCKS);
-    assert_eq!(ledger.totals().outstanding_bytes, BLOCKS * 40);
+    assert_eq!(ledger.totals().outstanding.seen, BLOCKS);
+    assert_eq!(ledger.totals().outstanding.bytes as u64, BLOCKS * 40);
 }

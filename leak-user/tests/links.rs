@@ -9,7 +9,8 @@ use leak_user::{
     notice::Notices,
     probe::{
         attach::{Probes, Site},
-        load::{Kernel, LinkKind},
+        load::{Kernel, LinkKind, LoadSettings},
+        multi::Run,
     },
     process::maps::code_mappings,
 };
@@ -37,6 +38,18 @@ unsafe extern "C" {
     safe fn links_trap();
 }
 
+/// All that this kernel has.
+fn kinds() -> Vec<LinkKind> {
+    let mut kinds = vec![LinkKind::Perf];
+    kinds.extend(Run::Once.is_supported().then_some(LinkKind::Multi));
+    kinds.extend(Run::Session.is_supported().then_some(LinkKind::Session));
+    kinds
+}
+
+fn settings(links: LinkKind) -> LoadSettings {
+    LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: false }
+}
+
 fn site(name: &str, function: *const (), signature: Signature) -> Site {
     let address = function.addr() as u64;
     let own = code_mappings(process::id()).expect("own memory map");
@@ -57,13 +70,9 @@ fn attach(kernel: &mut Kernel, sites: &[Site]) -> anyhow::Result<Probes> {
 
 #[test]
 fn every_call_is_seen_once_by_whichever_links_and_none_without() {
-    let mut kinds = vec![LinkKind::Perf];
-    if LinkKind::detect() == LinkKind::Multi {
-        kinds.push(LinkKind::Multi);
-    }
-    for kind in kinds {
+    for kind in kinds() {
         let (mut kernel, mut upward, _tables) =
-            Kernel::load(1 << 20, kind, Walk::Pointers, Notices::Quiet).expect("the programs load");
+            Kernel::load(settings(kind), Notices::Quiet).expect("the programs load");
         assert_eq!(kernel.links(), kind);
         let sites = [
             site("call", links_call as *const (), Signature::Size0),
@@ -93,9 +102,8 @@ fn every_call_is_seen_once_by_whichever_links_and_none_without() {
 
 #[test]
 fn a_function_that_the_kernel_refuses_is_named_by_whichever_links() {
-    for kind in [LinkKind::Perf, LinkKind::detect()] {
-        let (mut kernel, _upward, _tables) =
-            Kernel::load(1 << 20, kind, Walk::Pointers, Notices::Quiet).expect("the programs load");
+    for kind in kinds() {
+        let (mut kernel, _upward, _tables) = Kernel::load(settings(kind), Notices::Quiet).expect("the programs load");
         let sites = [
             site("good", links_call as *const (), Signature::Size0),
             site("trapped", links_trap as *const (), Signature::Size0),

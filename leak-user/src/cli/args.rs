@@ -7,14 +7,15 @@ use clap::{
     error::{ContextKind, ErrorKind},
 };
 
-use leak_ebpf::Walk;
+use leak_ebpf::{MAX_PERIOD, Walk};
 
 use crate::{
     ledger::Sizes,
     notice::Notices,
+    probe::load::LinkKind,
     report::{Format, Renderer, Style},
     text::printable,
-    trace::{Lookup, Plan, Selection, SortBy},
+    trace::{Lookup, Plan, Sample, Selection, SortBy},
     units::{parse_duration, parse_older, parse_size},
 };
 
@@ -115,9 +116,16 @@ pub struct TraceArgs {
     /// Trace processes that the traced ones make, too, from shortly after they are made
     #[arg(long)]
     follow_fork: bool,
-    /// Mean bytes between samples; exact follows every allocation
-    #[arg(short, long, value_name = "BYTES", default_value = "exact", value_parser = sample)]
-    sample: u64,
+    /// Mean bytes between samples, or exact for every allocation [default: every allocation as long as the budget allows,
+    /// for a launched program to its end]
+    #[arg(short, long, value_name = "BYTES", value_parser = sample, allow_negative_numbers = true)]
+    sample: Option<Sample>,
+    /// Share of the target's CPU time that tracing may take, in per cent, or off [default: 5, for a launched program off]
+    #[arg(long, value_name = "PCT", value_parser = budget, allow_negative_numbers = true)]
+    budget: Option<Budget>,
+    /// By what probes are placed: session, multi or perf; the best that the kernel has if left out
+    #[arg(long, value_name = "KIND", value_parser = links, hide = true)]
+    links: Option<LinkKind>,
     /// How stacks are walked: dwarf by unwind information, fp by frame pointers, auto by either as there is
     #[arg(long, value_enum, value_name = "HOW", default_value_t)]
     unwind: Unwind,
@@ -154,25 +162,48 @@ impl From<Unwind> for Walk {
     }
 }
 
+/// Where a traced program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was running.
+    Running,
+    /// leaktrace launched it.
+    Launched,
+}
+
+/// The share of the target's CPU time that tracing may take, if there is a limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Budget(Option<f64>);
+
+impl Budget {
+    const DEFAULT: Self = Self(Some(0.05));
+}
+
 /// Blocks that `-a` lists of each stack.
 const LISTED_ALLOCATIONS: usize = 10;
 
 impl TraceArgs {
     /// What to trace and what to show.
-    pub fn plan(&self) -> anyhow::Result<Plan> {
+    pub fn plan(&self, origin: Origin) -> anyhow::Result<Plan> {
         let sizes = Sizes { min: self.min_size.unwrap_or(0), max: self.max_size.unwrap_or(u64::MAX) };
         anyhow::ensure!(
             sizes.min <= sizes.max,
             "-z is larger than -Z, so that no allocation fits; give -z less than -Z"
         );
-        // The only mode so far; `sample` refuses the others.
-        debug_assert_eq!(self.sample, 1);
+        // Nobody waits for a program that was launched to be traced, and it is to be traced whole.
+        let (sample, budget) = match origin {
+            Origin::Running => (Sample::Auto, Budget::DEFAULT),
+            Origin::Launched => (Sample::Exact, Budget(None)),
+        };
         Ok(Plan {
             interval: self.interval,
             count: self.count,
             duration: self.duration,
             ring_bytes: self.ring_size,
             walk: self.unwind.into(),
+            sample: self.sample.unwrap_or(sample),
+            budget: self.budget.unwrap_or(budget).0,
+            links: self.links,
             sizes,
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
             follow_fork: self.follow_fork,
@@ -249,13 +280,36 @@ fn top(text: &str) -> Result<usize, String> {
     }
 }
 
-fn sample(text: &str) -> Result<u64, String> {
-    match text {
-        "exact" | "1" => Ok(1),
-        _ => {
-            Err(format!("\"{}\": this version follows every allocation; give `exact` or leave -s out", printable(text)))
-        }
+fn sample(text: &str) -> Result<Sample, String> {
+    if text == "exact" {
+        return Ok(Sample::Exact);
     }
+    match parse_size(text) {
+        Ok(1) => Ok(Sample::Exact),
+        Ok(period @ 2..=MAX_PERIOD) => Ok(Sample::Every(period)),
+        _ => Err(format!(
+            "\"{}\" is not a number of bytes between samples; give exact, or a size such as 512K",
+            printable(text)
+        )),
+    }
+}
+
+fn budget(text: &str) -> Result<Budget, String> {
+    if text == "off" {
+        return Ok(Budget(None));
+    }
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(Budget(Some(percent / 100.0))),
+        _ => Err(format!(
+            "\"{}\" is not a share of CPU time; give per cent, such as 5, or off for no limit",
+            printable(text)
+        )),
+    }
+}
+
+fn links(text: &str) -> Result<LinkKind, String> {
+    let kind = [LinkKind::Session, LinkKind::Multi, LinkKind::Perf].into_iter().find(|kind| kind.id() == text);
+    kind.ok_or_else(|| format!("\"{}\" is no kind of link; give session, multi or perf", printable(text)))
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {

@@ -2,7 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use super::{args::Attach, block_on};
+use super::{
+    args::{Attach, Origin},
+    block_on,
+};
 use crate::{process::identity::Target, trace::Trace};
 
 /// Attaches to each process and reports until told to stop.
@@ -10,7 +13,7 @@ pub fn attach(args: &Attach) -> Result<()> {
     if args.pids.is_empty() {
         bail!("nothing to trace; give -p PID, or `run -- CMD` to launch a program");
     }
-    let plan = args.trace.plan()?;
+    let plan = args.trace.plan(Origin::Running)?;
     // A PID that cannot be traced is said before anything is loaded, and before privileges are asked for.
     for pid in &args.pids {
         Target::open(*pid)?;

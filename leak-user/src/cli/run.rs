@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::{Result, bail};
 
 use super::{
-    args::{Run, TraceArgs},
+    args::{Origin, Run, TraceArgs},
     block_on,
 };
 use crate::trace::{Launched, Trace};
@@ -25,7 +25,7 @@ pub fn run_line(line: &str, args: &TraceArgs) -> Result<()> {
 }
 
 fn launch(command: &[OsString], args: &TraceArgs) -> Result<()> {
-    let plan = args.plan()?;
+    let plan = args.plan(Origin::Launched)?;
     block_on(async {
         let mut trace = Trace::new(plan, args.notices())?;
         let mut launched = Launched::start(command)?;

@@ -19,6 +19,8 @@ pub struct Block {
     pub time: u64,
     /// Where.
     pub stack: StackIndex,
+    /// The number of the period at which it was taken.
+    pub period: u8,
 }
 
 /// How many parts the table is in.
@@ -40,7 +42,8 @@ struct Packed {
     time_low: u32,
     size_high: u16,
     time_high: u16,
-    stack: StackIndex,
+    stack: [u8; 3],
+    period: u8,
 }
 
 /// Nanoseconds in the unit of a packed time, as a power of two.
@@ -60,7 +63,8 @@ impl Packed {
             time_low: time as u32,
             size_high: (size >> 32) as u16,
             time_high: (time >> 32) as u16,
-            stack: block.stack,
+            stack: [block.stack.0 as u8, (block.stack.0 >> 8) as u8, (block.stack.0 >> 16) as u8],
+            period: block.period,
         }
     }
 
@@ -69,7 +73,8 @@ impl Packed {
         Block {
             size: wide(self.size_high, self.size_low),
             time: epoch + (wide(self.time_high, self.time_low) << TIME_UNIT_LOG2),
-            stack: self.stack,
+            stack: StackIndex(u32::from_le_bytes([self.stack[0], self.stack[1], self.stack[2], 0])),
+            period: self.period,
         }
     }
 }
@@ -140,7 +145,8 @@ mod tests {
         for step in 0..200_000_u64 {
             let addr = 0x5555_0000_0000 + random(&mut state) % 5_000 * 16;
             let time = (1 << 40) + step * 64;
-            let block = Block { size: random(&mut state) >> 17, time, stack: StackIndex(step as u32) };
+            let block =
+                Block { size: random(&mut state) >> 17, time, stack: StackIndex(step as u32), period: step as u8 };
             match random(&mut state) % 3 {
                 0 | 1 => assert_eq!(heap.insert(addr, block), plain.insert(addr, block)),
                 _ => assert_eq!(heap.remove(addr), plain.remove(&addr)),
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_late_free_ends_only_what_was_allocated_before_it() {
         let mut heap = Heap::default();
-        heap.insert(16, Block { size: 1, time: 10_000, stack: StackIndex(0) });
+        heap.insert(16, Block { size: 1, time: 10_000, stack: StackIndex(0), period: 0 });
         assert_eq!(heap.remove_older(16, 10_000), None);
         assert!(heap.remove_older(16, 10_500).is_some());
     }
@@ -164,7 +170,7 @@ mod tests {
     #[test]
     fn a_size_that_no_address_space_holds_does_not_wrap() {
         let mut heap = Heap::default();
-        heap.insert(16, Block { size: u64::MAX, time: 0, stack: StackIndex(0) });
+        heap.insert(16, Block { size: u64::MAX, time: 0, stack: StackIndex(0), period: 0 });
         assert_eq!(heap.remove(16).map(|block| block.size), Some(MAX_48));
     }
 }

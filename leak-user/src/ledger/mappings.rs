@@ -92,13 +92,13 @@ impl Mappings {
         self.pieces.iter().map(|(start, piece)| (*start, piece))
     }
 
-    /// Removes everything; gives stack, bytes, and 1 for the last piece of each mapping.
-    pub fn drain(&mut self) -> Vec<(StackIndex, u64, u64)> {
+    /// Removes everything; gives the pieces, with 1 for the last of each mapping.
+    pub fn drain(&mut self) -> Vec<(Piece, u64)> {
         let pieces = std::mem::take(&mut self.pieces);
         let mut gone = Vec::with_capacity(pieces.len());
-        for piece in pieces.values() {
+        for piece in pieces.into_values() {
             self.release_owner(piece.owner);
-            gone.push((piece.stack, piece.end - piece.start, u64::from(!self.is_owner_alive(piece.owner))));
+            gone.push((piece, u64::from(!self.is_owner_alive(piece.owner))));
         }
         gone
     }

@@ -2,26 +2,30 @@
 //!
 //! It is a pure function of the records: time comes in them, so a stored stream gives the same books as a live one.
 //! It promises that for every stack outstanding = allocated - freed, and that a free it was told of leaves nothing
-//! outstanding. It knows no names and no addresses of code: a stack is calls in modules.
+//! outstanding. Where allocations were sampled, sums are estimates; where frees were not watched for a time, what had
+//! been outstanding is unknown from then on. It knows no names and no addresses of code: a stack is calls in modules.
 
+mod amount;
 mod heap;
 mod mappings;
 mod reuse;
 mod stacks;
+mod sums;
 
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillTime, TakeRecord};
 
+pub use amount::Amount;
+use amount::Periods;
 pub use heap::Block;
 use heap::Heap;
 use mappings::{Mappings, Piece};
 use reuse::Reuses;
 use stacks::Stacks;
 pub use stacks::{Stack, StackIndex};
-
-use serde::Serialize;
+pub use sums::Sums;
 
 use crate::process::modules::Location;
 
@@ -31,26 +35,10 @@ pub struct Ledger {
     stacks: Stacks,
     processes: HashMap<u16, Books, RandomState>,
     sizes: Sizes,
-    totals: Totals,
+    periods: Periods,
+    totals: Sums,
     notes: Notes,
     reuses: Reuses,
-}
-
-/// Sums over all stacks since tracing began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Bytes allocated since attach and not given back.
-    pub outstanding_bytes: u64,
-    /// Blocks of those.
-    pub outstanding_count: u64,
-    /// Bytes allocated since attach.
-    pub allocated_bytes: u64,
-    /// Blocks of those.
-    pub allocated_count: u64,
-    /// Bytes given back, of those allocated since attach.
-    pub freed_bytes: u64,
-    /// Blocks of those.
-    pub freed_count: u64,
 }
 
 /// Which allocations are written down at all, by bytes asked for.
@@ -90,8 +78,10 @@ pub struct Outstanding {
     pub bytes: u64,
     /// When it was allocated, nanoseconds of the records' clock.
     pub time: u64,
-    /// 1, but for a mapping that is in several stretches 1 for one of them and 0 for the others.
-    pub count: u64,
+    /// What it counts for. A mapping that is in several stretches counts as a block with one of them.
+    pub amount: Amount,
+    /// Whether its free was watched for since.
+    pub is_watched: bool,
 }
 
 /// One process's memory.
@@ -101,7 +91,12 @@ struct Books {
     mappings: Mappings,
     /// What a thread's call under way has taken, until it is known to have succeeded.
     taken: HashMap<u32, Taken, RandomState>,
+    /// Since when every free was watched for: of what is older, nobody knows. Never while frees are not watched.
+    watched_since: u64,
 }
+
+/// See [`Books::watched_since`].
+const NEVER: u64 = u64::MAX;
 
 #[derive(Debug)]
 enum Taken {
@@ -141,7 +136,7 @@ impl Ledger {
             Record::Free(free) => {
                 let freed = self.books(free.head.process).heap.remove(free.addr);
                 match freed {
-                    Some(block) => self.gone(block.stack, block.size, 1),
+                    Some(block) => self.block_gone(free.head.process, &block),
                     None => self.notes.unknown_frees += 1,
                 }
             }
@@ -170,26 +165,28 @@ impl Ledger {
         }
         self.reuses.explained_by(process, key.addr, time);
         if let Some(block) = self.books(process).heap.remove_older(key.addr, time) {
-            self.gone(block.stack, block.size, 1);
+            self.block_gone(process, &block);
         }
     }
 
     /// Gives a process that was just made a copy of what its parent holds.
     pub fn fork(&mut self, parent: u16, child: u16) {
         let Some(books) = self.processes.get(&parent) else { return };
+        let watched_since = books.watched_since;
         let blocks: Vec<(u64, Block)> = books.heap.iter().collect();
         let pieces: Vec<Piece> = books.mappings.iter().map(|(_, piece)| *piece).collect();
         let mut copies = HashMap::new();
+        self.books(child).watched_since = watched_since;
         for (addr, block) in blocks {
             let Some(stack) = self.copied_stack(block.stack, child, &mut copies) else { continue };
             self.books(child).heap.insert(addr, Block { stack, ..block });
-            self.came(stack, block.size);
+            self.came(child, stack, block.time, &self.amount_of(&block));
         }
         for piece in pieces {
             let Some(stack) = self.copied_stack(piece.stack, child, &mut copies) else { continue };
             let len = piece.end - piece.start;
             self.books(child).mappings.insert(piece.start, len, piece.time, stack);
-            self.came(stack, len);
+            self.came(child, stack, piece.time, &Amount::exact(len, 1));
         }
     }
 
@@ -208,15 +205,42 @@ impl Ledger {
         Some(copy)
     }
 
+    /// From now on nobody watches what a process gives back: of what it holds, nobody will know.
+    pub fn unwatch(&mut self, process: u16) {
+        self.books(process).watched_since = NEVER;
+        for stack in self.stacks.of_process(process) {
+            let outstanding = stack.sums.unwatch();
+            self.totals.outstanding.subtract(&outstanding);
+            self.totals.unknown.add(&outstanding);
+        }
+    }
+
+    /// What a process allocates after this time, by the records' clock, is watched until it is given back.
+    pub fn watch_again(&mut self, process: u16, since: u64) {
+        self.books(process).watched_since = since;
+    }
+
+    /// Whether frees of this process are watched.
+    pub fn is_watched(&self, process: u16) -> bool {
+        self.processes.get(&process).is_none_or(|books| books.watched_since != NEVER)
+    }
+
+    /// The heap blocks of a process that were not seen to be freed.
+    pub fn addresses(&self, process: u16) -> impl Iterator<Item = u64> {
+        self.processes.get(&process).into_iter().flat_map(|books| books.heap.iter()).map(|(addr, _)| addr)
+    }
+
     /// Drops all that a process holds, as freed: it has exited its program.
     pub fn forget_process(&mut self, process: u16) {
-        let Some(mut books) = self.processes.remove(&process) else { return };
-        for (_, block) in books.heap.drain() {
-            self.gone(block.stack, block.size, 1);
+        let Some(books) = self.processes.get_mut(&process) else { return };
+        let (blocks, pieces) = (books.heap.drain(), books.mappings.drain());
+        for (_, block) in blocks {
+            self.block_gone(process, &block);
         }
-        for (stack, bytes, count) in books.mappings.drain() {
-            self.gone(stack, bytes, count);
+        for (piece, count) in pieces {
+            self.gone(process, piece.stack, piece.time, &Amount::exact(piece.end - piece.start, count));
         }
+        self.processes.remove(&process);
     }
 
     /// Drops stacks that are of no use any more, if there are many. Gives the ids that the kernel side must forget, or it
@@ -231,7 +255,7 @@ impl Ledger {
     }
 
     /// Sums over everything.
-    pub fn totals(&self) -> Totals {
+    pub fn totals(&self) -> Sums {
         self.totals
     }
 
@@ -249,12 +273,16 @@ impl Ledger {
     pub fn for_each_outstanding(&self, mut visit: impl FnMut(Outstanding)) {
         for books in self.processes.values() {
             for (address, block) in books.heap.iter() {
-                visit(Outstanding { stack: block.stack, address, bytes: block.size, time: block.time, count: 1 });
+                let Block { stack, time, size: bytes, .. } = block;
+                let (amount, is_watched) = (self.amount_of(&block), time >= books.watched_since);
+                visit(Outstanding { stack, address, bytes, time, amount, is_watched });
             }
             let mut seen = HashSet::new();
             for (address, piece) in books.mappings.iter() {
-                let (bytes, count) = (piece.end - piece.start, u64::from(seen.insert(piece.owner)));
-                visit(Outstanding { stack: piece.stack, address, bytes, time: piece.time, count });
+                let Piece { stack, time, .. } = *piece;
+                let bytes = piece.end - piece.start;
+                let amount = Amount::exact(bytes, u64::from(seen.insert(piece.owner)));
+                visit(Outstanding { stack, address, bytes, time, amount, is_watched: time >= books.watched_since });
             }
         }
     }
@@ -296,14 +324,19 @@ impl Ledger {
             let len = page_rounded(size);
             self.unmapped(process, addr, len);
             self.books(process).mappings.insert(addr, len, time, stack);
-            self.came(stack, len);
+            self.came(process, stack, time, &Amount::exact(len, 1));
         } else {
-            let replaced = self.books(process).heap.insert(addr, Block { size, time, stack });
-            if let Some(block) = replaced {
-                self.reuses.noticed(process, addr, block.time);
-                self.gone(block.stack, block.size, 1);
+            let block = Block { size, time, stack, period: self.periods.number(alloc.period) };
+            let books = self.books(process);
+            let watched_since = books.watched_since;
+            if let Some(older) = books.heap.insert(addr, block) {
+                // While nobody watched, it may well have been freed.
+                if older.time >= watched_since {
+                    self.reuses.noticed(process, addr, older.time);
+                }
+                self.block_gone(process, &older);
             }
-            self.came(stack, size);
+            self.came(process, stack, time, &self.amount_of(&block));
         }
     }
 
@@ -323,8 +356,8 @@ impl Ledger {
             if pieces.is_empty() { None } else { Some(Taken::Pieces(pieces)) }
         } else {
             let block = self.books(process).heap.remove(take.addr);
-            match block {
-                Some(block) => self.gone(block.stack, block.size, 1),
+            match &block {
+                Some(block) => self.block_gone(process, block),
                 None => self.notes.unknown_frees += 1,
             }
             block.map(|block| Taken::Block(take.addr, block))
@@ -339,53 +372,54 @@ impl Ledger {
         match self.books(process).taken.remove(&tid) {
             Some(Taken::Block(addr, block)) => {
                 self.books(process).heap.insert(addr, block);
-                self.back(block.stack, block.size, 1);
+                self.back(process, block.stack, block.time, &self.amount_of(&block));
             }
             Some(Taken::Pieces(pieces)) => {
                 for piece in pieces {
                     let revived = self.books(process).mappings.put_back(piece);
-                    self.back(piece.stack, piece.end - piece.start, u64::from(revived));
+                    let amount = Amount::exact(piece.end - piece.start, u64::from(revived));
+                    self.back(process, piece.stack, piece.time, &amount);
                 }
             }
             Some(Taken::Left) | None => {}
         }
     }
 
-    fn came(&mut self, stack: StackIndex, bytes: u64) {
-        self.totals.allocated_bytes += bytes;
-        self.totals.allocated_count += 1;
-        self.totals.outstanding_bytes += bytes;
-        self.totals.outstanding_count += 1;
+    fn amount_of(&self, block: &Block) -> Amount {
+        Amount::of(block.size, self.periods.get(block.period))
+    }
+
+    fn came(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) {
+        self.enter_both(process, stack, time, |sums, is_watched| sums.came(amount, is_watched));
+    }
+
+    fn gone(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) {
+        self.enter_both(process, stack, time, |sums, is_watched| sums.gone(amount, is_watched));
+    }
+
+    fn back(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) {
+        self.enter_both(process, stack, time, |sums, is_watched| sums.back(amount, is_watched));
+    }
+
+    /// Enters what happened to memory that was allocated at `time` into the totals and the sums of its stack.
+    fn enter_both(&mut self, process: u16, stack: StackIndex, time: u64, enter: impl Fn(&mut Sums, bool)) {
+        let is_watched = self.processes.get(&process).is_none_or(|books| time >= books.watched_since);
+        enter(&mut self.totals, is_watched);
         if let Some(stack) = self.stacks.get_mut(stack) {
-            stack.came(bytes);
+            enter(&mut stack.sums, is_watched);
         }
     }
 
-    fn gone(&mut self, stack: StackIndex, bytes: u64, count: u64) {
-        self.totals.freed_bytes += bytes;
-        self.totals.freed_count += count;
-        self.totals.outstanding_bytes -= bytes;
-        self.totals.outstanding_count -= count;
-        if let Some(stack) = self.stacks.get_mut(stack) {
-            stack.gone(bytes, count);
-        }
-    }
-
-    fn back(&mut self, stack: StackIndex, bytes: u64, count: u64) {
-        self.totals.freed_bytes -= bytes;
-        self.totals.freed_count -= count;
-        self.totals.outstanding_bytes += bytes;
-        self.totals.outstanding_count += count;
-        if let Some(stack) = self.stacks.get_mut(stack) {
-            stack.back(bytes, count);
-        }
+    fn block_gone(&mut self, process: u16, block: &Block) {
+        self.gone(process, block.stack, block.time, &self.amount_of(block));
     }
 
     fn pieces_gone(&mut self, process: u16, pieces: &[Piece]) {
         for piece in pieces {
             let last = !self.books(process).mappings.is_owner_alive(piece.owner)
                 && pieces.iter().rfind(|other| other.owner == piece.owner) == Some(piece);
-            self.gone(piece.stack, piece.end - piece.start, u64::from(last));
+            let amount = Amount::exact(piece.end - piece.start, u64::from(last));
+            self.gone(process, piece.stack, piece.time, &amount);
         }
     }
 }

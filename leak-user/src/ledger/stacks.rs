@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use super::Sums;
 use crate::process::modules::Location;
 
 /// Place of a stack in the ledger. Small, because every outstanding block carries one.
@@ -28,37 +29,8 @@ pub struct Stack {
     pub is_whole: bool,
     /// Its calls, from the allocator's caller outwards.
     pub frames: Box<[Location]>,
-    /// Bytes outstanding.
-    pub outstanding_bytes: u64,
-    /// Blocks outstanding.
-    pub outstanding_count: u64,
-    /// Bytes ever allocated.
-    pub allocated_bytes: u64,
-    /// Blocks ever allocated.
-    pub allocated_count: u64,
-}
-
-impl Stack {
-    /// Blocks given back.
-    pub fn freed_count(&self) -> u64 {
-        self.allocated_count - self.outstanding_count
-    }
-
-    pub(super) fn came(&mut self, bytes: u64) {
-        self.allocated_bytes += bytes;
-        self.allocated_count += 1;
-        self.back(bytes, 1);
-    }
-
-    pub(super) fn gone(&mut self, bytes: u64, count: u64) {
-        self.outstanding_bytes -= bytes;
-        self.outstanding_count -= count;
-    }
-
-    pub(super) fn back(&mut self, bytes: u64, count: u64) {
-        self.outstanding_bytes += bytes;
-        self.outstanding_count += count;
-    }
+    /// Sums over its blocks.
+    pub sums: Sums,
 }
 
 /// All stacks.
@@ -73,7 +45,7 @@ pub struct Stacks {
 #[derive(Debug)]
 struct Entry {
     stack: Stack,
-    /// What `allocated_count` was at the last sweep.
+    /// How many of its blocks had been seen at the last sweep.
     swept_at: u64,
     /// Whether the kernel side was told to forget it.
     is_condemned: bool,
@@ -85,16 +57,7 @@ impl Stacks {
         if self.by_id.contains_key(&id) {
             return;
         }
-        let stack = Stack {
-            id,
-            process,
-            is_whole,
-            frames: frames(),
-            outstanding_bytes: 0,
-            outstanding_count: 0,
-            allocated_bytes: 0,
-            allocated_count: 0,
-        };
+        let stack = Stack { id, process, is_whole, frames: frames(), sums: Sums::default() };
         let entry = Some(Entry { stack, swept_at: 0, is_condemned: false });
         let index = if let Some(index) = self.free.pop() {
             self.all[index.place()] = entry;
@@ -125,6 +88,11 @@ impl Stacks {
         self.all.get_mut(index.place())?.as_mut().map(|entry| &mut entry.stack)
     }
 
+    /// All of one process.
+    pub fn of_process(&mut self, process: u16) -> impl Iterator<Item = &mut Stack> {
+        self.all.iter_mut().flatten().map(|entry| &mut entry.stack).filter(move |stack| stack.process == process)
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (StackIndex, &Stack)> {
         let indexed = self.all.iter().enumerate();
@@ -145,7 +113,8 @@ impl Stacks {
             let index = StackIndex(place as u32);
             let Some(entry) = slot else { continue };
             let stack = &entry.stack;
-            let is_idle = stack.outstanding_count == 0 && stack.allocated_count == entry.swept_at && !in_use(index);
+            let is_idle =
+                stack.sums.held().is_nothing() && stack.sums.allocated.seen == entry.swept_at && !in_use(index);
             if is_idle && entry.is_condemned {
                 self.by_id.remove(&stack.id);
                 self.free.push(index);
@@ -156,7 +125,7 @@ impl Stacks {
                 to_forget.push(stack.id);
             }
             entry.is_condemned = is_idle;
-            entry.swept_at = entry.stack.allocated_count;
+            entry.swept_at = entry.stack.sums.allocated.seen;
         }
         to_forget
     }
@@ -164,7 +133,7 @@ impl Stacks {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Amount, *};
 
     fn stacks(ids: impl IntoIterator<Item = u64>) -> Stacks {
         let mut stacks = Stacks::default();
@@ -176,7 +145,7 @@ mod tests {
     fn a_stack_that_holds_nothing_goes_once_the_kernel_side_has_forgotten_it() {
         let mut stacks = stacks([1, 2]);
         let held = stacks.index(2).unwrap();
-        stacks.get_mut(held).unwrap().came(8);
+        stacks.get_mut(held).unwrap().sums.came(&Amount::exact(8, 1), true);
         assert_eq!(stacks.sweep(|_| false), [1]);
         assert_eq!(stacks.len(), 2);
         assert_eq!(stacks.sweep(|_| false), [0; 0]);
@@ -188,8 +157,9 @@ mod tests {
         let mut stacks = stacks([1]);
         let index = stacks.index(1).unwrap();
         assert_eq!(stacks.sweep(|_| false), [1]);
-        stacks.get_mut(index).unwrap().came(8);
-        stacks.get_mut(index).unwrap().gone(8, 1);
+        let sums = &mut stacks.get_mut(index).unwrap().sums;
+        sums.came(&Amount::exact(8, 1), true);
+        sums.gone(&Amount::exact(8, 1), true);
         assert_eq!(stacks.sweep(|_| false), [0; 0]);
         assert_eq!(stacks.index(1), Some(index));
     }

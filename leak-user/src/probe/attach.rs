@@ -13,7 +13,7 @@ use aya::programs::{
 use leak_ebpf::{Cookie, Signature};
 
 use super::{
-    load::Kernel,
+    load::{Kernel, LinkKind},
     multi::{self, Breakpoints, Point},
 };
 use crate::process::maps::MappedFile;
@@ -37,12 +37,39 @@ pub struct Site {
 /// many functions there is one for each probe.
 #[derive(Default)]
 pub struct Probes {
-    /// On entries of allocating functions.
-    entries: Links,
-    /// On their returns, and on frees.
-    others: Links,
+    allocations: Links,
+    releases: Links,
+    /// On the dynamic loader.
+    loader: Links,
+    /// What they are on, to put them there again.
+    files: Vec<ProbedFile>,
     count: usize,
     breakpoints: Vec<Breakpoints>,
+}
+
+/// A file whose functions bear probes.
+struct ProbedFile {
+    file: MappedFile,
+    pid: u32,
+    process: u16,
+    sites: Vec<Site>,
+}
+
+/// Functions of which probes can be taken out for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Those that only give memory out.
+    Allocations,
+    /// Those that give it back, or move it: a block that is watched is seen to go by these alone.
+    Releases,
+}
+
+impl Part {
+    fn has(self, site: &Site) -> bool {
+        use Signature::{Free, Mremap, Munmap, Realloc, ReallocProduct, ResizeInPlace};
+        let releases = matches!(site.signature, Free | Realloc | ReallocProduct | ResizeInPlace | Munmap | Mremap);
+        releases == (self == Self::Releases)
+    }
 }
 
 /// What holds probes in place, of either kind; dropped, it lets them go.
@@ -78,11 +105,46 @@ impl Probes {
     }
 
     /// Takes over these, too.
-    pub fn append(&mut self, other: Self) {
-        self.entries.append(other.entries);
-        self.others.append(other.others);
+    pub fn append(&mut self, mut other: Self) {
+        self.allocations.append(&mut other.allocations);
+        self.releases.append(&mut other.releases);
+        self.loader.append(&mut other.loader);
+        self.files.append(&mut other.files);
         self.count += other.count;
-        self.breakpoints.extend(other.breakpoints);
+        self.breakpoints.append(&mut other.breakpoints);
+    }
+
+    /// Gives the probes of one part, to be taken out; [`Probes::put_back`] places them anew.
+    pub fn withdraw(&mut self, part: Part) -> Self {
+        let links = std::mem::take(self.links(part));
+        let mut withdrawn = Self { count: links.len(), ..Self::default() };
+        *withdrawn.links(part) = links;
+        withdrawn
+    }
+
+    /// Whether any probes of this part are in place.
+    pub fn has(&self, part: Part) -> bool {
+        match part {
+            Part::Allocations => self.allocations.len() > 0,
+            Part::Releases => self.releases.len() > 0,
+        }
+    }
+
+    fn links(&mut self, part: Part) -> &mut Links {
+        match part {
+            Part::Allocations => &mut self.allocations,
+            Part::Releases => &mut self.releases,
+        }
+    }
+
+    /// Places the probes of one part that was withdrawn.
+    pub fn put_back(&mut self, kernel: &mut Kernel, part: Part) -> Result<()> {
+        for probed in std::mem::take(&mut self.files) {
+            let placed = self.place(kernel, &probed, part);
+            self.files.push(probed);
+            placed?;
+        }
+        Ok(())
     }
 
     /// Adds a probe that tells when the process in this slot has loaded or unloaded libraries.
@@ -102,7 +164,7 @@ impl Probes {
             file_offset: offset,
             emulated: false,
         };
-        self.others.attach(kernel, "libraries", &Place { pid, process, path: file.path() }, &[&site])?;
+        self.loader.attach(kernel, "libraries", &Place { pid, process, path: file.path() }, &[&site])?;
         self.count += 1;
         self.note_breakpoints(kernel, pid, file, vec![offset])
     }
@@ -116,13 +178,28 @@ impl Probes {
         file: &MappedFile,
         sites: &[Site],
     ) -> Result<()> {
-        let place = Place { pid, process, path: file.path() };
-        let (frees, calls): (Vec<&Site>, Vec<&Site>) = sites.iter().partition(|site| site.signature == Signature::Free);
-        self.others.attach(kernel, "release", &place, &frees)?;
-        self.others.attach(kernel, "leave", &place, &calls)?;
-        self.entries.attach(kernel, "enter", &place, &calls)?;
-        self.count += frees.len() + 2 * calls.len();
-        self.note_breakpoints(kernel, pid, file, sites.iter().map(|site| site.file_offset).collect())
+        let file = MappedFile { file: file.file.try_clone()? };
+        let probed = ProbedFile { file, pid, process, sites: sites.to_vec() };
+        for part in [Part::Releases, Part::Allocations] {
+            self.place(kernel, &probed, part)?;
+        }
+        self.count += sites.iter().map(|site| if site.signature == Signature::Free { 1 } else { 2 }).sum::<usize>();
+        self.note_breakpoints(kernel, pid, &probed.file, sites.iter().map(|site| site.file_offset).collect())?;
+        self.files.push(probed);
+        Ok(())
+    }
+
+    fn place(&mut self, kernel: &mut Kernel, probed: &ProbedFile, part: Part) -> Result<()> {
+        let place = Place { pid: probed.pid, process: probed.process, path: probed.file.path() };
+        let sites = probed.sites.iter().filter(|site| part.has(site));
+        let (frees, calls): (Vec<&Site>, Vec<&Site>) = sites.partition(|site| site.signature == Signature::Free);
+        let links = self.links(part);
+        links.attach(kernel, "release", &place, &frees)?;
+        if kernel.links() == LinkKind::Session {
+            return links.attach(kernel, "session", &place, &calls);
+        }
+        links.attach(kernel, "leave", &place, &calls)?;
+        links.attach(kernel, "enter", &place, &calls)
     }
 
     fn note_breakpoints(&mut self, kernel: &Kernel, pid: u32, file: &MappedFile, offsets: Vec<u64>) -> Result<()> {
@@ -134,9 +211,13 @@ impl Probes {
 }
 
 impl Links {
-    fn append(&mut self, mut other: Self) {
+    fn append(&mut self, other: &mut Self) {
         self.multi.append(&mut other.multi);
         self.perf.append(&mut other.perf);
+    }
+
+    fn len(&self) -> usize {
+        self.multi.len() + self.perf.len()
     }
 
     /// Adds probes with this program on all these functions, or on none.

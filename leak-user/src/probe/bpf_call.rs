@@ -61,6 +61,36 @@ pub fn take_all(map: impl AsFd, mut take: impl FnMut([u64; 2], u64)) -> Result<(
     }
 }
 
+/// `BPF_MAP_UPDATE_BATCH` of `enum bpf_cmd`.
+const PUT_BATCH: libc::c_int = 26;
+
+/// Puts these keys of two words into a hash map, each with 0 of four bytes for its value. Gives how many found room.
+pub fn put_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<u64> {
+    let values = vec![0_u32; BATCH];
+    let mut keys = keys.peekable();
+    let mut put = 0;
+    while keys.peek().is_some() {
+        let batch: Vec<[u64; 2]> = keys.by_ref().take(BATCH).collect();
+        let mut attr = BatchAttr {
+            in_batch: 0,
+            out_batch: 0,
+            keys: batch.as_ptr().expose_provenance() as u64,
+            values: values.as_ptr().expose_provenance() as u64,
+            count: batch.len() as u32,
+            map_fd: map.as_fd().as_raw_fd() as u32,
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: `keys` has `count` of the map's keys and `values` at least as many of its values; both outlive the call.
+        match unsafe { bpf(PUT_BATCH, &mut attr) } {
+            Ok(_) => put += batch.len() as u64,
+            Err(error) if error.raw_os_error() == Some(libc::E2BIG) => return Ok(put + u64::from(attr.count)),
+            Err(error) => return Err(error).context("the blocks to watch cannot be told to the kernel"),
+        }
+    }
+    Ok(put)
+}
+
 /// `BPF_OBJ_GET_INFO_BY_FD`, and where `recursion_misses` stands in `struct bpf_prog_info`, in words.
 const GET_INFO: libc::c_int = 15;
 const RECURSION_MISSES: usize = 26;

@@ -11,22 +11,25 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use leak_ebpf::{CALIBRATION_SLOT, Counter, Signature};
+use leak_ebpf::{CALIBRATION_SLOT, EXACT, Hits, MAX_PERIOD, Sampling, Signature};
 
 use super::{
     attach::{Probes, Site},
-    counts::Snapshot,
     load::{Kernel, Upward},
 };
 use crate::process::maps::{CodeMapping, code_mappings};
 
 /// Nanoseconds that hits cost the process that runs into them.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct HitCost {
-    /// An allocating call: entry and return.
+    /// An allocating call that is told: entry and return.
     pub call: f64,
-    /// A freeing call.
+    /// An allocating call that is not sampled.
+    pub skipped_call: f64,
+    /// A free that is told.
     pub free: f64,
+    /// A free that is not.
+    pub skipped_free: f64,
     /// What a single-stepped instruction adds.
     pub stepped_extra: f64,
 }
@@ -83,15 +86,20 @@ pub fn measure(kernel: &mut Kernel, upward: &mut Upward) -> Result<HitCost> {
     let sites =
         [site(call, Signature::Size0, true), site(free, Signature::Free, true), site(step, Signature::Free, false)];
     probes.attach(kernel, pid, CALIBRATION_SLOT, &mapping.open(pid)?, &sites)?;
-    let call = least(|| {
-        black_box(leaktrace_calibrate_call(black_box(1)));
-    });
-    let free = least(|| leaktrace_calibrate_free(black_box(1)));
+    let measure = |kernel: &mut Kernel, period, flags| -> Result<(f64, f64)> {
+        kernel.set_sampling(CALIBRATION_SLOT, Sampling::new(period, flags, 0))?;
+        let call = least(|| {
+            black_box(leaktrace_calibrate_call(black_box(1)));
+        });
+        Ok((call, least(|| leaktrace_calibrate_free(black_box(1)))))
+    };
+    let (skipped_call, skipped_free) = measure(kernel, MAX_PERIOD, Sampling::KNOWN_FREES)?;
+    let (call, free) = measure(kernel, EXACT, 0)?;
     let step = least(|| leaktrace_calibrate_step(black_box(1)));
     // Taking the probes out waits for the kernel; nothing here depends on it.
     thread::spawn(move || drop(probes));
     upward.discard()?;
-    Ok(HitCost { call, free, stepped_extra: (step - free).max(0.0) })
+    Ok(HitCost { call, skipped_call, free, skipped_free, stepped_extra: (step - free).max(0.0) })
 }
 
 fn least(call: impl Fn()) -> f64 {
@@ -108,11 +116,31 @@ fn least(call: impl Fn()) -> f64 {
 
 impl HitCost {
     /// Time that these hits cost the target.
-    pub fn of(&self, counts: &Snapshot) -> Duration {
-        let calls = counts.get(Counter::EntryHits) as f64;
-        let frees = counts.get(Counter::FreeHits) as f64;
-        let stepped = counts.get(Counter::SteppedHits) as f64;
-        let nanoseconds = calls * self.call + frees * self.free + stepped * self.stepped_extra;
-        Duration::from_secs_f64(nanoseconds.max(0.0) / 1e9)
+    pub fn of(&self, hits: &Hits) -> Duration {
+        let told_frees = hits.told_frees as f64;
+        self.of_bare(hits)
+            + nanoseconds(hits.told_calls as f64 * self.told_call() + told_frees * (self.free - self.skipped_free))
     }
+
+    /// Time that they would cost if none of them were told.
+    pub fn of_bare(&self, hits: &Hits) -> Duration {
+        nanoseconds(
+            hits.entries as f64 * self.skipped_call
+                + hits.frees as f64 * self.skipped_free
+                + hits.stepped as f64 * self.stepped_extra,
+        )
+    }
+
+    /// Time that a sampled block costs beyond that, from its allocation to its free.
+    pub fn of_sample(&self) -> Duration {
+        nanoseconds(self.told_call() + self.free - self.skipped_free)
+    }
+
+    fn told_call(&self) -> f64 {
+        self.call - self.skipped_call
+    }
+}
+
+fn nanoseconds(nanoseconds: f64) -> Duration {
+    Duration::from_secs_f64(nanoseconds.max(0.0) / 1e9)
 }

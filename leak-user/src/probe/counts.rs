@@ -46,11 +46,6 @@ impl Snapshot {
         self.0[counter as usize]
     }
 
-    /// Probe hits of every kind.
-    pub fn hits(&self) -> u64 {
-        self.get(Counter::EntryHits) + self.get(Counter::ReturnHits) + self.get(Counter::FreeHits)
-    }
-
     /// What was counted since an earlier snapshot.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

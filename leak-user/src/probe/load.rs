@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData},
@@ -10,37 +10,71 @@ use aya::{
     util::KernelVersion,
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::{Counter, Walk};
+use leak_ebpf::{BlockKey, Counter, MAX_WATCHED, Sampling, Walk};
 
-use super::{bpf_call, counts::Counts, generations::Generations, known::Known, multi, ring::Ring, tables::Tables};
+use super::{
+    bpf_call,
+    counts::Counts,
+    generations::Generations,
+    hits::{HitCounts, Shared},
+    known::Known,
+    multi::{self, Run},
+    ring::Ring,
+    tables::Tables,
+};
 use crate::{notice::Notices, process::maps::usual_trampoline};
 
 /// The compiled programs; `cargo xtask build` makes them and `build.rs` names the file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("LEAKTRACE_BPF_OBJECT"));
 
-/// The programs on functions of a target.
-const TRACING: [&str; 4] = ["enter", "leave", "release", "libraries"];
-
 /// By what the tracing programs are put on functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkKind {
-    /// One link for many functions, see [`multi`].
+    /// One link for many functions, see [`multi`], whose program runs at entry and return, or at entry alone.
+    Session,
+    /// One link for many functions, for entries or for returns.
     Multi,
     /// A perf event for each function, which all kernels have.
     Perf,
 }
 
 impl LinkKind {
-    /// The better one that this kernel has.
+    /// The best one that this kernel has.
     pub fn detect() -> Self {
-        if multi::is_supported() { Self::Multi } else { Self::Perf }
+        if Run::Session.is_supported() {
+            Self::Session
+        } else if Run::Once.is_supported() {
+            Self::Multi
+        } else {
+            Self::Perf
+        }
     }
 
     /// What it is called, as in "attached by …".
     pub fn name(self) -> &'static str {
         match self {
+            Self::Session => "uprobe session links",
             Self::Multi => "uprobe multi links",
             Self::Perf => "perf events",
+        }
+    }
+
+    /// Its name for programs.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Multi => "multi",
+            Self::Perf => "perf",
+        }
+    }
+
+    /// The programs on functions of a target.
+    fn programs(self) -> &'static [(&'static str, Run)] {
+        match self {
+            Self::Session => &[("session", Run::Session), ("release", Run::Once), ("libraries", Run::Once)],
+            Self::Multi | Self::Perf => {
+                &[("enter", Run::Once), ("leave", Run::Once), ("release", Run::Once), ("libraries", Run::Once)]
+            }
         }
     }
 }
@@ -48,14 +82,30 @@ impl LinkKind {
 /// The loaded programs. Dropping it takes everything out of the kernel; so does the death of leaktrace.
 pub struct Kernel {
     ebpf: Ebpf,
-    /// The programs of [`TRACING`], unless those of `ebpf` are used.
+    links: LinkKind,
+    /// The programs on functions, unless those of `ebpf` are used.
     multi: Option<multi::Programs>,
     sweeper: Option<multi::Sweeper>,
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
+    sampling: Array<MapData, Shared<Sampling>>,
+    watched: MapData,
     generations: Generations,
     walk: Walk,
+}
+
+/// How the programs are loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadSettings {
+    /// Bytes of the ring, a power of two and at least a page.
+    pub ring_bytes: u32,
+    /// By what links they are put on functions.
+    pub links: LinkKind,
+    /// How they walk stacks.
+    pub walk: Walk,
+    /// Whether allocations may be sampled, and not all be traced.
+    pub may_sample: bool,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -64,6 +114,8 @@ pub struct Upward {
     pub ring: Ring,
     /// Counters.
     pub counts: Counts,
+    /// What each process's probes were hit.
+    pub hits: HitCounts,
     /// What the kernel side believes to have sent.
     pub known: Known,
 }
@@ -80,9 +132,9 @@ impl Upward {
 }
 
 impl Kernel {
-    /// Loads the programs with a ring of this many bytes, a power of two and at least a page, to be put on functions by
-    /// links of this kind and to walk stacks in this way.
-    pub fn load(ring_bytes: u32, links: LinkKind, walk: Walk, notices: Notices) -> Result<(Self, Upward, Tables)> {
+    /// Loads the programs.
+    pub fn load(settings: LoadSettings, notices: Notices) -> Result<(Self, Upward, Tables)> {
+        let LoadSettings { ring_bytes, links, walk, may_sample } = settings;
         let ring = u64::from(ring_bytes);
         let walk = if has_loops() { walk } else { Walk::Pointers };
         // The last quarter is kept for frees; the reader is woken at half.
@@ -91,16 +143,11 @@ impl Kernel {
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)
             .map_max_entries("RING", ring_bytes)
+            .map_max_entries("WATCHED", if may_sample { MAX_WATCHED } else { 1 })
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
-        let multi = (links == LinkKind::Multi)
-            .then(|| Ok((multi::Programs::load(OBJECT, map_fds(&ebpf), &TRACING)?, multi::sweeper()?)))
-            .transpose()
-            .unwrap_or_else(|error: anyhow::Error| {
-                notices.detail(&format!("uprobe multi links are not used: {error:#}"));
-                None
-            });
-        for name in TRACING.into_iter().filter(|_| multi.is_none()).chain(["pause"]) {
+        let (links, multi) = load_together(&ebpf, links, notices);
+        for (name, _) in links.programs().iter().filter(|_| multi.is_none()).chain([&("pause", Run::Once)]) {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
         on_tracepoint(&mut ebpf, "exec", "sched_process_exec")?;
@@ -126,14 +173,20 @@ impl Kernel {
             take_map(&mut ebpf, "RULES")?,
         )?;
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
-        let kernel = Self { ebpf, multi, sweeper, log, traced, trampolines, generations, walk };
-        notices.detail(&format!("probes are attached by {}", kernel.links().name()));
-        Ok((kernel, Upward { ring, counts, known }, tables))
+        let hits = HitCounts::new(take_map(&mut ebpf, "HITS")?)?;
+        let sampling = Array::try_from(take_map(&mut ebpf, "SAMPLING")?)?;
+        let Map::HashMap(watched) = take_map(&mut ebpf, "WATCHED")? else {
+            bail!("this build of leaktrace has another map for watched blocks")
+        };
+        let kernel =
+            Self { ebpf, links, multi, sweeper, log, traced, trampolines, sampling, watched, generations, walk };
+        notices.detail(&format!("probes are attached by {}", links.name()));
+        Ok((kernel, Upward { ring, counts, hits, known }, tables))
     }
 
     /// By what the programs are put on functions.
     pub fn links(&self) -> LinkKind {
-        if self.multi.is_some() { LinkKind::Multi } else { LinkKind::Perf }
+        self.links
     }
 
     /// How stacks are walked: as was asked for, or by frame pointers where the kernel can do no more.
@@ -169,6 +222,17 @@ impl Kernel {
         Ok(self.trampolines.set(u32::from(process), address, 0)?)
     }
 
+    /// Tells the probes of the process in this slot what is asked of them.
+    pub fn set_sampling(&mut self, process: u16, sampling: Sampling) -> Result<()> {
+        let slot = u32::from(process);
+        self.sampling.set(slot, Shared(sampling), 0).context("how allocations are sampled cannot be set")
+    }
+
+    /// Has the frees of these blocks told. Gives how many found room.
+    pub fn watch_blocks(&mut self, blocks: impl Iterator<Item = BlockKey>) -> Result<u64> {
+        bpf_call::put_all(self.watched.fd(), blocks.map(|block| [block.addr, block.process]))
+    }
+
     /// Has processes reported that traced ones make.
     pub fn watch_forks(&mut self) -> Result<()> {
         on_tracepoint(&mut self.ebpf, "fork", "task_newtask")
@@ -183,7 +247,7 @@ impl Kernel {
             }
             return Ok(missed);
         }
-        for name in TRACING {
+        for (name, _) in self.links.programs() {
             missed += bpf_call::missed_runs(self.uprobe(name)?.fd()?)?;
         }
         Ok(missed)
@@ -215,6 +279,28 @@ impl Kernel {
     }
 }
 
+/// Loads the programs for links on many functions, of this kind or the next that the kernel takes. `None` where perf
+/// events are all there is.
+fn load_together(
+    ebpf: &Ebpf,
+    links: LinkKind,
+    notices: Notices,
+) -> (LinkKind, Option<(multi::Programs, multi::Sweeper)>) {
+    let kinds = match links {
+        LinkKind::Session => &[LinkKind::Session, LinkKind::Multi][..],
+        LinkKind::Multi => &[LinkKind::Multi],
+        LinkKind::Perf => &[],
+    };
+    for kind in kinds {
+        let loaded = multi::Programs::load(OBJECT, map_fds(ebpf), kind.programs());
+        match loaded.and_then(|programs| Ok((programs, multi::sweeper()?))) {
+            Ok(loaded) => return (*kind, Some(loaded)),
+            Err(error) => notices.detail(&format!("{} are not used: {error:#}", kind.name())),
+        }
+    }
+    (LinkKind::Perf, None)
+}
+
 fn on_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<()> {
     let program: &mut RawTracePoint = program(ebpf, name)?.try_into()?;
     program.load().with_context(|| refused(name))?;
@@ -230,12 +316,12 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::
     ebpf.program_mut(name).with_context(|| format!("this build of leaktrace lacks its program {name}"))
 }
 
-/// The maps that aya has made. It tells the descriptor only of those whose type is known.
 /// Whether the kernel runs loops for programs, which walks by unwind rules need.
 fn has_loops() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
 }
 
+/// The maps that aya has made. It tells the descriptor only of those whose type is known.
 fn map_fds(ebpf: &Ebpf) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
     ebpf.maps().filter_map(|(name, map)| match map {
         Map::Array(map)

@@ -8,6 +8,7 @@ mod bpf_call;
 pub mod calibrate;
 pub mod counts;
 pub mod generations;
+pub mod hits;
 pub mod known;
 pub mod load;
 pub mod multi;

@@ -13,3 +13,11 @@ pub mod origin;
 pub mod sealed;
 pub mod sparse;
 mod vdso;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of the clock by which the kernel side's records tell the time.
+pub fn monotonic_now() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}

@@ -1,8 +1,8 @@
 //! Folded stacks, as `flamegraph.pl` and `inferno-flamegraph` read them: `comm;outermost;…;innermost BYTES`.
 //!
-//! Promises one line a stack with outstanding bytes, and that no name can end a line, add a frame or pass for the
+//! Promises one line a stack with bytes that were not seen to be given back, and that no name can end a line, add a frame or pass for the
 //! figure. Leaves out everything else: no header, no loss, no rates, and not the pid, so that workers of one name fall
-//! together in the graph.
+//! together in the graph. An estimate has no place for its error here.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -10,10 +10,10 @@ use std::io::{self, Write};
 use super::{Frame, Report};
 use crate::text::printable;
 
-/// Writes a line for each stack of the report that has bytes outstanding.
+/// Writes a line for each stack of the report that holds bytes.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut lines = String::new();
-    for stack in report.stacks.iter().filter(|s| s.outstanding_bytes > 0) {
+    for stack in report.stacks.iter().filter(|s| s.held_bytes() > 0) {
         lines.push_str(&root(report, stack.pid));
         for frame in stack.frames.iter().rev() {
             lines.push(';');
@@ -23,7 +23,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             lines.push_str(";[no frames]");
         }
         // Writing to a String cannot fail.
-        let _ = writeln!(lines, " {}", stack.outstanding_bytes);
+        let _ = writeln!(lines, " {}", stack.held_bytes());
     }
     out.write_all(lines.as_bytes())
 }

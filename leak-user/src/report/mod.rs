@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-pub use crate::{growth::Verdict, ledger::Totals, symbolize::Frame};
+pub use crate::{growth::Verdict, symbolize::Frame};
 pub use render::{Format, Renderer, Style};
 
 /// The state of one trace at one moment.
@@ -54,7 +54,7 @@ impl Report {
         loss: Loss,
         cost: Cost,
         walks: Walks,
-        unwind: &'static str,
+        mode: Mode,
     ) -> Self {
         Self {
             schema: SCHEMA,
@@ -63,7 +63,7 @@ impl Report {
             last: false,
             label: None,
             processes,
-            mode: Mode { sample_bytes: 1, unwind },
+            mode,
             totals,
             loss,
             cost,
@@ -93,15 +93,114 @@ pub struct Process {
     pub rss_at_attach_bytes: u64,
     /// Whether it still runs.
     pub alive: bool,
+    /// Mean bytes between samples now; 1 is every allocation.
+    pub sample_bytes: u64,
+    /// Seconds in which its allocations were watched.
+    pub watched_s: f64,
+    /// What of it is watched now.
+    pub watching: Watching,
+}
+
+/// What of a process is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watching {
+    /// Allocations and frees.
+    All,
+    /// Frees of what was sampled.
+    Frees,
+    /// Nothing, until the next burst.
+    Nothing,
+    /// Nothing any more.
+    Ended,
 }
 
 /// How the trace was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Mode {
-    /// Mean bytes between samples; 1 is every allocation.
+    /// Mean bytes between samples now; 1 is every allocation. Of several processes the greatest.
     pub sample_bytes: u64,
     /// How stacks are walked: `dwarf`, by unwind information, or `fp`, by frame pointers.
     pub unwind: &'static str,
+    /// By what probes are placed: `session`, `multi` or `perf`.
+    pub links: &'static str,
+    /// The share of a process's CPU time that tracing it may take, per cent, if there is a limit.
+    pub budget_pct: Option<f64>,
+    /// What was changed to keep to it, in order.
+    pub changes: Vec<Change>,
+}
+
+/// A change of how a process is traced.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// Seconds since tracing began.
+    pub at_s: f64,
+    /// The process.
+    pub pid: u32,
+    /// Why, and what is done instead.
+    pub what: String,
+}
+
+/// Sums over all stacks since tracing began. Estimates, rounded, where allocations were sampled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Totals {
+    /// Bytes allocated since attach and not given back: each was watched for its free.
+    pub outstanding_bytes: u64,
+    /// Blocks of those.
+    pub outstanding_count: u64,
+    /// Bytes of which it is not known whether they were given back, for a time without probes.
+    pub unknown_bytes: u64,
+    /// Blocks of those.
+    pub unknown_count: u64,
+    /// Bytes allocated since attach, while allocations were watched.
+    pub allocated_bytes: u64,
+    /// Blocks of those.
+    pub allocated_count: u64,
+    /// Bytes given back, of those.
+    pub freed_bytes: u64,
+    /// Blocks of those.
+    pub freed_count: u64,
+    /// How far off the estimates are likely to be; none where every allocation was traced.
+    #[serde(flatten)]
+    pub errors: Option<TotalErrors>,
+}
+
+/// Standard errors of [`Totals`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TotalErrors {
+    /// Of `outstanding_bytes`.
+    pub outstanding_bytes_stderr: f64,
+    /// Of `outstanding_count`.
+    pub outstanding_count_stderr: f64,
+    /// Of `unknown_bytes`.
+    pub unknown_bytes_stderr: f64,
+    /// Of `unknown_count`.
+    pub unknown_count_stderr: f64,
+    /// Of `allocated_bytes`.
+    pub allocated_bytes_stderr: f64,
+    /// Of `allocated_count`.
+    pub allocated_count_stderr: f64,
+    /// Of `freed_bytes`.
+    pub freed_bytes_stderr: f64,
+    /// Of `freed_count`.
+    pub freed_count_stderr: f64,
+}
+
+/// Standard errors of a [`Stack`]'s sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StackErrors {
+    /// Of `outstanding_bytes`.
+    pub outstanding_bytes_stderr: f64,
+    /// Of `outstanding_count`.
+    pub outstanding_count_stderr: f64,
+    /// Of `unknown_bytes`.
+    pub unknown_bytes_stderr: f64,
+    /// Of `unknown_count`.
+    pub unknown_count_stderr: f64,
+    /// Of `allocated_bytes`.
+    pub allocated_bytes_stderr: f64,
+    /// Of `allocated_count`.
+    pub allocated_count_stderr: f64,
 }
 
 /// How the walks of stacks have ended, one for each allocation.
@@ -169,14 +268,21 @@ pub struct Stack {
     pub id: String,
     /// The process it belongs to.
     pub pid: u32,
-    /// Bytes allocated here and not given back.
+    /// Bytes allocated here and not given back. An estimate, like those below, where allocations were sampled.
     pub outstanding_bytes: u64,
     /// Blocks of those.
     pub outstanding_count: u64,
-    /// Bytes allocated here since attach.
+    /// Bytes allocated here of which it is not known whether they were given back, for a time without probes.
+    pub unknown_bytes: u64,
+    /// Blocks of those.
+    pub unknown_count: u64,
+    /// Bytes allocated here since attach, while allocations were watched.
     pub allocated_bytes: u64,
     /// Blocks of those.
     pub allocated_count: u64,
+    /// How far off the estimates are likely to be; none where every allocation was traced.
+    #[serde(flatten)]
+    pub errors: Option<StackErrors>,
     /// Trend of the outstanding bytes, bytes a second.
     pub bytes_per_s: f64,
     /// Age of the oldest outstanding block in seconds, 0 when there is none.
@@ -192,6 +298,18 @@ pub struct Stack {
     /// The outstanding blocks themselves, largest first, when they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocation>,
+}
+
+impl Stack {
+    /// Bytes that were not seen to be given back.
+    pub fn held_bytes(&self) -> u64 {
+        self.outstanding_bytes.saturating_add(self.unknown_bytes)
+    }
+
+    /// Blocks of those.
+    pub fn held_count(&self) -> u64 {
+        self.outstanding_count.saturating_add(self.unknown_count)
+    }
 }
 
 /// One outstanding block.

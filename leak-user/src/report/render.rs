@@ -99,8 +99,11 @@ pub(super) mod sample {
             pid: 4242,
             outstanding_bytes: bytes,
             outstanding_count: blocks,
+            unknown_bytes: 0,
+            unknown_count: 0,
             allocated_bytes: bytes * 3,
             allocated_count: blocks * 3,
+            errors: None,
             bytes_per_s: rate,
             oldest_s: 7798.2,
             verdict,
@@ -164,8 +167,17 @@ pub(super) mod sample {
                 rss_bytes: 851_443_712,
                 rss_at_attach_bytes: 47_395_635,
                 alive: true,
+                sample_bytes: 1,
+                watched_s: 7805.0,
+                watching: Watching::All,
             }],
-            mode: Mode { sample_bytes: 1, unwind: "dwarf" },
+            mode: Mode {
+                sample_bytes: 1,
+                unwind: "dwarf",
+                links: "session",
+                budget_pct: Some(5.0),
+                changes: Vec::new(),
+            },
             totals: Totals {
                 outstanding_bytes: 802_579_757,
                 outstanding_count: 1_234_970,
@@ -173,6 +185,7 @@ pub(super) mod sample {
                 allocated_count: 9_876_543,
                 freed_bytes: 4_566_129_363,
                 freed_count: 8_641_573,
+                ..Totals::default()
             },
             loss: Loss { complete: true, ..Loss::default() },
             cost: Cost {
@@ -184,6 +197,31 @@ pub(super) mod sample {
             walks: Walks { whole: 9_866_667, no_rule: 9_876, ..Walks::default() },
             stacks: vec![leak, growing, fresh],
         }
+    }
+
+    /// The same server, which the budget allowed to be watched in bursts only.
+    pub fn bursts() -> Report {
+        let mut report = redis();
+        report.mode.sample_bytes = 16 << 10;
+        report.mode.changes = vec![Change {
+            at_s: 0.31,
+            pid: 4242,
+            what:
+                "every allocation costs 61 % of its CPU time, the probes alone too much: bursts with one sample every \
+                   16 KiB"
+                    .to_owned(),
+        }];
+        report.processes[0].sample_bytes = 16 << 10;
+        report.processes[0].watched_s = 512.0;
+        report.processes[0].watching = Watching::Nothing;
+        report.totals.unknown_bytes = 700_000_000;
+        report.totals.unknown_count = 1_100_000;
+        report.totals.errors = Some(TotalErrors { outstanding_bytes_stderr: 3e6, ..TotalErrors::default() });
+        report.stacks[0].unknown_bytes = 690_000_000;
+        report.stacks[0].unknown_count = 1_000_000;
+        report.stacks[0].errors =
+            Some(StackErrors { outstanding_bytes_stderr: 2.5e6, unknown_bytes_stderr: 8e6, ..StackErrors::default() });
+        report
     }
 
     /// A target that chose every name it could to take over a terminal.

@@ -18,7 +18,7 @@ use super::{Report, Stack, Verdict};
 use crate::text::{columns, printable, shorten_middle};
 use crate::units::{bytes, count, percent, plural, rate, seconds};
 use below::{MARGIN, allocations, frames};
-use header::header;
+use header::{header, plus_minus};
 pub use page::Style;
 use page::{Ink, Page};
 
@@ -40,7 +40,8 @@ pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<(
 }
 
 fn no_stacks(report: &Report) -> String {
-    match (report.totals.outstanding_bytes, report.totals.outstanding_count) {
+    let totals = &report.totals;
+    match (totals.outstanding_bytes + totals.unknown_bytes, totals.outstanding_count + totals.unknown_count) {
         (0, 0) => "No stacks: nothing allocated since attach is outstanding.".to_owned(),
         (size, blocks) => format!(
             "No stacks: the filters keep out all that is outstanding, {} in {}.",
@@ -52,9 +53,13 @@ fn no_stacks(report: &Report) -> String {
 
 fn stacks(page: &mut Page, report: &Report) {
     let told = plural(report.stacks.len() as u64, "stack");
-    let held = report.stacks.iter().fold(0_u64, |sum, s| sum.saturating_add(s.outstanding_bytes));
-    let all = report.totals.outstanding_bytes;
-    page.paragraph("", &format!("{told} with {} of the {} outstanding:", bytes(held), bytes(all)), Ink::Plain);
+    let sum = |of: fn(&Stack) -> u64| bytes(report.stacks.iter().map(of).fold(0, u64::saturating_add));
+    let (outstanding, unknown) = (sum(|stack| stack.outstanding_bytes), sum(|stack| stack.unknown_bytes));
+    let mut title = format!("{told} with {outstanding} of the {} outstanding", bytes(report.totals.outstanding_bytes));
+    if has_unknown(report) {
+        title += &format!(", {unknown} of the {} unknown", bytes(report.totals.unknown_bytes));
+    }
+    page.paragraph("", &format!("{title}:"), Ink::Plain);
     page.line("");
     let (layout, rows) = fitting(report, page.width);
     let widest = rows.iter().map(|row| columns(row)).max().unwrap_or(0);
@@ -86,14 +91,19 @@ fn stacks(page: &mut Page, report: &Report) {
 struct Layout {
     pid: bool,
     confidence: bool,
+    errors: bool,
 }
 
 /// The richest layout whose rows fit the width, or else the narrowest, and the rows, titles first.
 fn fitting(report: &Report, width: usize) -> (Layout, Vec<String>) {
     let pid = report.processes.len() > 1;
-    let mut layout = Layout { pid, confidence: true };
+    let mut layout = Layout { pid, confidence: true, errors: true };
     let mut rows = table(report, layout);
-    for poorer in [Layout { pid, confidence: false }, Layout { pid: false, confidence: false }] {
+    for poorer in [
+        Layout { pid, confidence: false, errors: true },
+        Layout { pid: false, confidence: false, errors: true },
+        Layout { pid: false, confidence: false, errors: false },
+    ] {
         if rows.iter().all(|row| columns(row) <= width) {
             break;
         }
@@ -103,26 +113,32 @@ fn fitting(report: &Report, width: usize) -> (Layout, Vec<String>) {
     (layout, rows)
 }
 
+/// Whether anything was out of sight for a time.
+fn has_unknown(report: &Report) -> bool {
+    report.totals.unknown_bytes > 0 || report.stacks.iter().any(|stack| stack.unknown_count > 0)
+}
+
 /// The figures of all stacks as aligned lines, titles first. One line a stack: no cell is ever wrapped.
 fn table(report: &Report, layout: Layout) -> Vec<String> {
     let pid = |cell: String| layout.pid.then_some(cell);
-    let titles = ["OUTSTANDING", "BLOCKS", "RATE", "OLDEST", "VERDICT"].map(str::to_owned);
+    let unknown = |cell: String| has_unknown(report).then_some(cell);
+    let titles = ["BLOCKS", "RATE", "OLDEST", "VERDICT"].map(str::to_owned);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["#".to_owned()].into_iter().chain(pid("PID".to_owned())).chain(titles));
+    let first = ["#".to_owned()].into_iter().chain(pid("PID".to_owned()));
+    let sizes = ["OUTSTANDING".to_owned()].into_iter().chain(unknown("UNKNOWN".to_owned()));
+    table.set_header(first.chain(sizes).chain(titles));
     for (n, stack) in report.stacks.iter().enumerate() {
-        let oldest = match stack.outstanding_count {
+        let oldest = match stack.held_count() {
             0 => "-".to_owned(),
             _ => seconds(stack.oldest_s),
         };
-        let figures = [
-            bytes(stack.outstanding_bytes),
-            count(stack.outstanding_count),
-            rate(stack.bytes_per_s),
-            oldest,
-            verdict(stack, layout),
-        ];
-        table.add_row([(n + 1).to_string()].into_iter().chain(pid(stack.pid.to_string())).chain(figures));
+        let errors = stack.errors.filter(|_| layout.errors).unwrap_or_default();
+        let outstanding = bytes(stack.outstanding_bytes) + &plus_minus(errors.outstanding_bytes_stderr);
+        let not_known = bytes(stack.unknown_bytes) + &plus_minus(errors.unknown_bytes_stderr);
+        let figures = [count(stack.held_count()), rate(stack.bytes_per_s), oldest, verdict(stack, layout)];
+        let first = [(n + 1).to_string()].into_iter().chain(pid(stack.pid.to_string()));
+        table.add_row(first.chain([outstanding]).chain(unknown(not_known)).chain(figures));
     }
     let last = table.column_count() - 1;
     for (n, column) in table.column_iter_mut().enumerate() {

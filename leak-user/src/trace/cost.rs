@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    probe::{calibrate::HitCost, counts::Snapshot},
-    report::Cost,
-};
+use leak_ebpf::Hits;
+
+use crate::{probe::calibrate::HitCost, report::Cost};
 
 /// Processor time of the target below which its slowdown is not reckoned: `/proc` counts in ticks of 10 ms.
 const ENOUGH: Duration = Duration::from_millis(100);
@@ -23,7 +22,7 @@ pub struct CostMeter {
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     at: Instant,
-    counts: Snapshot,
+    hits: Hits,
     target_cpu: Duration,
     own_cpu: Duration,
 }
@@ -35,23 +34,23 @@ impl CostMeter {
     }
 
     /// Measures from now on.
-    pub fn begin(&mut self, counts: Snapshot, target_cpu: Duration) {
-        let now = Moment { at: Instant::now(), counts, target_cpu, own_cpu: own_usage().0 };
+    pub fn begin(&mut self, hits: Hits, target_cpu: Duration) {
+        let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu: own_usage().0 };
         self.last = Some(now);
         self.slowdown_since = Some(now);
     }
 
     /// The cost since the last call.
-    pub fn measure(&mut self, counts: &Snapshot, target_cpu: Duration) -> Cost {
+    pub fn measure(&mut self, hits: Hits, target_cpu: Duration) -> Cost {
         let (own_cpu, own_rss) = own_usage();
-        let now = Moment { at: Instant::now(), counts: *counts, target_cpu, own_cpu };
+        let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu };
         self.reckon_slowdown(now);
         let Some(last) = self.last.replace(now) else {
             return Cost { tracer_rss_bytes: own_rss, ..Cost::default() };
         };
         let seconds = (now.at - last.at).as_secs_f64().max(1e-3);
         Cost {
-            events_per_s: counts.since(&last.counts).hits() as f64 / seconds,
+            events_per_s: hits.since(&last.hits).all() as f64 / seconds,
             target_slowdown_pct: self.slowdown_pct,
             tracer_cpu_pct: own_cpu.saturating_sub(last.own_cpu).as_secs_f64() / seconds * 100.0,
             tracer_rss_bytes: own_rss,
@@ -65,7 +64,7 @@ impl CostMeter {
             return;
         }
         // The target's time contains what the probes took; its own work is the rest, never quite nothing.
-        let spent = cost.of(&now.counts.since(&since.counts)).as_secs_f64();
+        let spent = cost.of(&now.hits.since(&since.hits)).as_secs_f64();
         self.slowdown_pct = Some(spent / (used - spent).max(used / 20.0) * 100.0);
         self.slowdown_since = Some(now);
     }

@@ -5,18 +5,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use leak_ebpf::{Counter, WalkEnd};
-use rustix::time::{ClockId, clock_gettime};
 
 use super::fleet::Fleet;
 use crate::{
     growth::{self, History},
-    ledger::{Ledger, Notes, Stack, StackIndex},
+    ledger::{Amount, Ledger, Notes, Stack, StackIndex, Sums},
     probe::counts::Snapshot,
     process::{
         modules::{Location, Module},
+        monotonic_now,
         origin::Origin,
     },
-    report::{self, Allocation, Loss, Report, Walks},
+    report::{self, Allocation, Loss, Report, StackErrors, TotalErrors, Totals, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -57,11 +57,11 @@ pub struct Draft {
     pub modules: Vec<Arc<Module>>,
 }
 
-/// What is outstanding of a stack under the selection.
+/// What is held of a stack under the selection.
 #[derive(Clone, Debug, Default)]
 struct Held {
-    bytes: u64,
-    count: u64,
+    outstanding: Amount,
+    unknown: Amount,
     oldest: Option<u64>,
 }
 
@@ -80,8 +80,8 @@ impl Draft {
         ledger.for_each_outstanding(|block| {
             if block.time <= youngest {
                 let held = held.entry(block.stack).or_default();
-                held.bytes += block.bytes;
-                held.count += block.count;
+                let side = if block.is_watched { &mut held.outstanding } else { &mut held.unknown };
+                side.add(&block.amount);
                 held.oldest = Some(held.oldest.map_or(block.time, |oldest| oldest.min(block.time)));
             }
         });
@@ -108,16 +108,29 @@ impl Draft {
 }
 
 fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u32>, now: u64) -> report::Stack {
-    let judged = growth::judge(points, stack.allocated_count, stack.freed_count());
+    let Sums { allocated, freed, .. } = stack.sums;
+    let judged = growth::judge(points, allocated.seen, freed.seen);
+    let Held { outstanding, unknown, oldest } = held;
+    let is_estimate = allocated.count_variance > 0.0;
     report::Stack {
         id: format!("{:016x}", stack.id),
         pid: pid.unwrap_or(0),
-        outstanding_bytes: held.bytes,
-        outstanding_count: held.count,
-        allocated_bytes: stack.allocated_bytes,
-        allocated_count: stack.allocated_count,
+        outstanding_bytes: whole(outstanding.bytes),
+        outstanding_count: whole(outstanding.count),
+        unknown_bytes: whole(unknown.bytes),
+        unknown_count: whole(unknown.count),
+        allocated_bytes: whole(allocated.bytes),
+        allocated_count: whole(allocated.count),
+        errors: is_estimate.then(|| StackErrors {
+            outstanding_bytes_stderr: outstanding.bytes_variance.sqrt(),
+            outstanding_count_stderr: outstanding.count_variance.sqrt(),
+            unknown_bytes_stderr: unknown.bytes_variance.sqrt(),
+            unknown_count_stderr: unknown.count_variance.sqrt(),
+            allocated_bytes_stderr: allocated.bytes_variance.sqrt(),
+            allocated_count_stderr: allocated.count_variance.sqrt(),
+        }),
         bytes_per_s: judged.bytes_per_s,
-        oldest_s: held.oldest.map_or(0.0, |time| seconds_between(time, now)),
+        oldest_s: oldest.map_or(0.0, |time| seconds_between(time, now)),
         verdict: judged.verdict,
         confidence: judged.confidence,
         complete: stack.is_whole,
@@ -126,11 +139,41 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
     }
 }
 
+/// What a report says of all stacks together.
+pub fn totals(sums: &Sums) -> Totals {
+    let Sums { outstanding, unknown, allocated, freed } = sums;
+    Totals {
+        outstanding_bytes: whole(outstanding.bytes),
+        outstanding_count: whole(outstanding.count),
+        unknown_bytes: whole(unknown.bytes),
+        unknown_count: whole(unknown.count),
+        allocated_bytes: whole(allocated.bytes),
+        allocated_count: whole(allocated.count),
+        freed_bytes: whole(freed.bytes),
+        freed_count: whole(freed.count),
+        errors: (allocated.count_variance > 0.0).then(|| TotalErrors {
+            outstanding_bytes_stderr: outstanding.bytes_variance.sqrt(),
+            outstanding_count_stderr: outstanding.count_variance.sqrt(),
+            unknown_bytes_stderr: unknown.bytes_variance.sqrt(),
+            unknown_count_stderr: unknown.count_variance.sqrt(),
+            allocated_bytes_stderr: allocated.bytes_variance.sqrt(),
+            allocated_count_stderr: allocated.count_variance.sqrt(),
+            freed_bytes_stderr: freed.bytes_variance.sqrt(),
+            freed_count_stderr: freed.count_variance.sqrt(),
+        }),
+    }
+}
+
+/// A sum that is none of parts of bytes.
+fn whole(sum: f64) -> u64 {
+    sum.round().max(0.0) as u64
+}
+
 fn order(sort: SortBy, a: &report::Stack, b: &report::Stack) -> std::cmp::Ordering {
-    let by_size = b.outstanding_bytes.cmp(&a.outstanding_bytes);
+    let by_size = b.held_bytes().cmp(&a.held_bytes());
     let first = match sort {
         SortBy::Size => by_size,
-        SortBy::Count => b.outstanding_count.cmp(&a.outstanding_count),
+        SortBy::Count => b.held_count().cmp(&a.held_count()),
         SortBy::Growth => b.bytes_per_s.total_cmp(&a.bytes_per_s),
         SortBy::Age => b.oldest_s.total_cmp(&a.oldest_s),
     };
@@ -206,11 +249,6 @@ pub fn loss_in_detail(counts: &Snapshot, notes: Notes) -> String {
         notes.reused_addresses,
         notes.unknown_frees,
     )
-}
-
-fn monotonic_now() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 fn seconds_between(early: u64, late: u64) -> f64 {

@@ -5,14 +5,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use leak_ebpf::MAX_PROCESSES;
+use leak_ebpf::{Hits, MAX_PROCESSES};
 
 use super::{
     Lookup, children, files,
+    governor::Governor,
     removal::Removal,
     slots::Slots,
     target::{Means, Traced},
@@ -21,7 +22,7 @@ use crate::{
     ledger::Ledger,
     notice::Notices,
     probe::load::Kernel,
-    process::{identity::Target, maps::expected_trampoline, modules::Modules},
+    process::{identity::Target, maps::expected_trampoline, modules::Modules, monotonic_now},
     report,
     unwind::supply::Supply,
 };
@@ -35,6 +36,8 @@ pub struct Fleet {
     slots: Slots,
     /// Processor time of children that are gone.
     cpu_of_gone: Duration,
+    /// New children, of whose blocks the kernel side knows none.
+    unwatched_children: Vec<u16>,
 }
 
 /// A process that a traced one has just made.
@@ -50,7 +53,7 @@ pub struct Fork {
 
 impl Fleet {
     /// A fleet of nothing yet.
-    pub fn new(kernel: Kernel, supply: Supply, lookup: Lookup, notices: Notices) -> Result<Self> {
+    pub fn new(kernel: Kernel, supply: Supply, lookup: Lookup, governor: Governor, notices: Notices) -> Result<Self> {
         Ok(Self {
             means: Means {
                 modules: Modules::new({
@@ -62,11 +65,13 @@ impl Fleet {
                 lookup,
                 notices,
                 late: 0,
+                governor,
             },
             removal: Removal::start()?,
             traced: Vec::new(),
             slots: Slots::default(),
             cpu_of_gone: Duration::ZERO,
+            unwatched_children: Vec::new(),
         })
     }
 
@@ -92,7 +97,8 @@ impl Fleet {
         let slot = self.take_slot().with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced"))?;
         self.means.kernel.watch_exec(pid, slot)?;
         self.expect_trampoline(pid, slot)?;
-        let mut traced = Traced::new(target, slot, false);
+        let mut traced = Traced::new(target, slot, false, self.means.governor.clone());
+        traced.watched.put_in_force(slot, &mut self.means.kernel)?;
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
         Ok(())
@@ -206,6 +212,38 @@ impl Fleet {
         self.cpu_of_gone + self.traced.iter_mut().map(Traced::look).sum::<Duration>()
     }
 
+    /// What all probes were hit so far, given what those in each slot were.
+    pub fn hits(&self, of: impl Fn(u16) -> Result<Hits>) -> Result<Hits> {
+        self.slots.ever_taken().try_fold(Hits::default(), |sum, slot| Ok(sum.and(&of(slot)?)))
+    }
+
+    /// Slots of the processes whose governors want to judge.
+    pub fn to_be_judged(&self, now: Instant) -> Vec<u16> {
+        self.traced
+            .iter()
+            .filter(|traced| !traced.is_released() && traced.watched.is_due(now))
+            .map(|it| it.slot)
+            .collect()
+    }
+
+    /// Seconds by slot that a point of a history made now stands for, of processes of which one can be made: in which no
+    /// burst is under way, and one was since the last time.
+    pub fn times_of_histories(&mut self) -> BTreeMap<u16, f64> {
+        let times = self.traced.iter_mut().filter_map(|traced| Some((traced.slot, traced.watched.take_point()?)));
+        times.collect()
+    }
+
+    /// Slots of children that have come since the last time, of whose blocks the kernel side knows none.
+    pub fn take_unwatched_children(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.unwatched_children)
+    }
+
+    /// The process in a slot, and what placing its probes and taking them out takes.
+    pub fn parts(&mut self, slot: u16) -> Option<(&mut Traced, &mut Means, &Removal)> {
+        let traced = self.traced.iter_mut().find(|traced| traced.slot == slot)?;
+        Some((traced, &mut self.means, &self.removal))
+    }
+
     /// What a report says of them.
     pub fn report(&self) -> Vec<report::Process> {
         self.traced.iter().map(Traced::report).collect()
@@ -239,7 +277,15 @@ impl Fleet {
         }
         // Those that it makes from here on are told; and at once, for those that it has made are not.
         let unheard_of = self.new_children(&target);
-        let mut traced = Traced::new(target, slot, true);
+        let mut traced = Traced::new(target, slot, true, self.means.governor.clone());
+        traced.watched.set_tells_all_frees(true);
+        if let Err(error) = traced.watched.put_in_force(slot, &mut self.means.kernel) {
+            self.means.notices.say(&format!("child {pid} is traced without sampling: {error:#}"));
+        }
+        if !ledger.is_watched(slot) {
+            ledger.watch_again(slot, monotonic_now());
+        }
+        self.unwatched_children.push(slot);
         // From here on an exec is told. One from before was not, and let go of what the parent had.
         let has_own_program = traced.target.has_replaced_program();
         if has_own_program {

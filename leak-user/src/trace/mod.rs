@@ -5,17 +5,20 @@
 //! slow symbol table does not let the ring run full.
 
 mod allocators;
+mod budget;
 mod children;
 mod cost;
 mod draft;
 mod files;
 mod fleet;
+mod governor;
 mod launch;
 mod removal;
 mod reporter;
 mod search;
 mod slots;
 mod target;
+mod watched;
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +28,7 @@ use std::{
 };
 
 use anyhow::Result;
-use leak_ebpf::{Counter, Record, Walk};
+use leak_ebpf::{Counter, EXACT, Record, Walk};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
@@ -41,14 +44,16 @@ use crate::{
     notice::Notices,
     probe::{
         calibrate,
-        load::{Kernel, LinkKind, Upward},
+        load::{Kernel, LinkKind, LoadSettings, Upward},
         privilege,
     },
-    report::{Renderer, Report},
+    report::{Change, Mode, Renderer, Report},
     unwind::supply::Supply,
 };
 use cost::CostMeter;
 use fleet::{Fleet, Fork};
+use governor::Governor;
+pub use governor::Sample;
 use reporter::Reporter;
 
 /// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
@@ -74,6 +79,12 @@ pub struct Plan {
     pub ring_bytes: u32,
     /// How stacks are walked.
     pub walk: Walk,
+    /// How finely allocations are sampled.
+    pub sample: Sample,
+    /// The share of a process's CPU time that tracing it may take, if there is a limit.
+    pub budget: Option<f64>,
+    /// By what probes are placed, if not by the best that there is.
+    pub links: Option<LinkKind>,
     /// Which allocations are written down.
     pub sizes: Sizes,
     /// Where to look for the allocator.
@@ -105,6 +116,8 @@ pub struct Trace {
     notices: Notices,
     signals: Signals,
     began: Instant,
+    /// What the budget has led to.
+    changes: Vec<Change>,
 }
 
 /// Why a trace ended.
@@ -121,24 +134,31 @@ impl Trace {
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
         let signals = Signals::new()?;
-        let (mut kernel, mut upward, tables) = Kernel::load(plan.ring_bytes, LinkKind::detect(), plan.walk, notices)?;
+        let links = plan.links.unwrap_or_else(LinkKind::detect);
+        let may_sample = plan.sample != Sample::Exact && (plan.sample != Sample::Auto || plan.budget.is_some());
+        let settings = LoadSettings { ring_bytes: plan.ring_bytes, links, walk: plan.walk, may_sample };
+        let (mut kernel, mut upward, tables) = Kernel::load(settings, notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);
         if let Err(error) = &hit_cost {
-            notices.say(&format!("the cost of tracing is not known: {error:#}"));
+            notices.say(&format!("the cost of tracing is not known, so no budget is kept: {error:#}"));
         }
+        let hit_cost = hit_cost.ok();
         if plan.follow_fork {
             kernel.watch_forks()?;
         }
+        let budget = plan.budget.filter(|_| hit_cost.is_some());
+        let governor = Governor::new(plan.sample, budget, hit_cost.unwrap_or_default());
         Ok(Self {
             ledger: Ledger::new(plan.sizes),
-            fleet: Fleet::new(kernel, Supply::start(tables, notices)?, plan.lookup.clone(), notices)?,
+            fleet: Fleet::new(kernel, Supply::start(tables, notices)?, plan.lookup.clone(), governor, notices)?,
             plan,
             histories: Vec::new(),
-            cost: CostMeter::new(hit_cost.ok()),
+            cost: CostMeter::new(hit_cost),
             notices,
             signals,
             began: Instant::now(),
             upward,
+            changes: Vec::new(),
         })
     }
 
@@ -157,9 +177,8 @@ impl Trace {
     /// Traces until told to stop or nothing is left to trace; every report goes through the renderer.
     pub async fn run(mut self, renderer: Renderer) -> Result<()> {
         self.began = Instant::now();
-        let counts = self.upward.counts.read()?;
         let target_cpu = self.fleet.cpu();
-        self.cost.begin(counts, target_cpu);
+        self.cost.begin(self.fleet.hits(|slot| self.upward.hits.of(slot))?, target_cpu);
         let reporter = Reporter::start(renderer)?;
         let end = self.follow(&reporter).await?;
         // Twice, for a free that is set aside while the ring is read is told by the next reading.
@@ -214,6 +233,7 @@ impl Trace {
                     self.upward.ring.rearm()?;
                 }
                 _ = poll.tick() => {
+                    self.keep_to_budget()?;
                     let exited = self.fleet.exited();
                     self.drain()?;
                     self.fleet.release(&exited, &mut self.ledger)?;
@@ -276,12 +296,14 @@ impl Trace {
         self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;
         self.fleet.follow_forks(&forks, &mut self.ledger);
-        Ok(())
+        self.watch_children()
     }
 
+    /// The time of a history is that in which allocations were watched: what came about in the rest is in no figure.
     fn tick_histories(&mut self) {
-        let seconds = self.began.elapsed().as_secs_f64();
+        let times = self.fleet.times_of_histories();
         for (index, stack) in self.ledger.stacks() {
+            let Some(seconds) = times.get(&stack.process) else { continue };
             if self.histories.len() <= index.place() {
                 self.histories.resize_with(index.place() + 1, Default::default);
             }
@@ -289,7 +311,7 @@ impl Trace {
                 if *id != stack.id {
                     (*id, *history) = (stack.id, History::default());
                 }
-                history.tick(Point { seconds, bytes: stack.outstanding_bytes as f64 });
+                history.tick(Point { seconds: *seconds, bytes: stack.sums.held().bytes });
             }
         }
     }
@@ -300,15 +322,24 @@ impl Trace {
     fn draft(&mut self, last: bool) -> Result<draft::Draft> {
         let counts = self.upward.counts.read()?;
         let target_cpu = self.fleet.cpu();
-        let cost = self.cost.measure(&counts, target_cpu);
+        let hits = self.fleet.hits(|slot| self.upward.hits.of(slot))?;
+        let cost = self.cost.measure(hits, target_cpu);
+        let processes = self.fleet.report();
+        let mode = Mode {
+            sample_bytes: processes.iter().map(|process| process.sample_bytes).max().unwrap_or(EXACT),
+            unwind: if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" },
+            links: self.fleet.means.kernel.links().id(),
+            budget_pct: self.plan.budget.map(|share| share * 100.0),
+            changes: self.changes.clone(),
+        };
         let mut report = Report::without_stacks(
             self.began.elapsed(),
-            self.fleet.report(),
-            self.ledger.totals(),
+            processes,
+            draft::totals(&self.ledger.totals()),
             draft::loss(&counts, self.ledger.notes(), self.fleet.missed()?),
             cost,
             draft::walks(&counts),
-            if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" },
+            mode,
         );
         report.last = last;
         Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection))

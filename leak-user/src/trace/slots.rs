@@ -30,6 +30,11 @@ impl Slots {
         self.given_back.pop_front().map(|number| Slot { number, is_used: true })
     }
 
+    /// All that were ever taken.
+    pub fn ever_taken(&self) -> std::ops::Range<u16> {
+        0..self.untouched
+    }
+
     /// Gives one back. Nothing must come under this number any more.
     pub fn give_back(&mut self, slot: u16) {
         self.given_back.push_back(slot);

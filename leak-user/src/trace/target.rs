@@ -6,12 +6,21 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use leak_ebpf::{NO_TRAMPOLINE, Walk};
+use leak_ebpf::{Hits, NO_TRAMPOLINE, Walk};
 
-use super::{Lookup, allocators, search::Search};
+use super::{
+    Lookup, allocators,
+    governor::{Decision, Governor, Watch},
+    search::Search,
+    watched::Watched,
+};
 use crate::{
     notice::Notices,
-    probe::{attach::Probes, load::Kernel, multi::Breakpoints},
+    probe::{
+        attach::{Part, Probes},
+        load::Kernel,
+        multi::Breakpoints,
+    },
     process::{
         identity::Target,
         maps::trampoline,
@@ -38,6 +47,8 @@ pub struct Means {
     pub notices: Notices,
     /// How often probes came later than a program could allocate.
     pub late: u64,
+    /// What each new process's governor is like.
+    pub governor: Governor,
 }
 
 impl Means {
@@ -85,11 +96,13 @@ pub struct Traced {
     search: Option<Search>,
     /// Whether it runs a program whose allocator may have no probes yet, which is to be said.
     may_be_late: bool,
+    /// How it is watched.
+    pub watched: Watched,
 }
 
 impl Traced {
     /// A process without probes.
-    pub fn new(target: Target, slot: u16, is_child: bool) -> Self {
+    pub fn new(target: Target, slot: u16, is_child: bool, governor: Governor) -> Self {
         Self {
             life: Life::Running,
             cpu: Duration::ZERO,
@@ -102,6 +115,7 @@ impl Traced {
             loaders: BTreeSet::new(),
             search: None,
             may_be_late: false,
+            watched: Watched::new(governor),
             target,
         }
     }
@@ -303,6 +317,34 @@ impl Traced {
         self.cpu
     }
 
+    /// Has the governor judge, given what the probes were hit.
+    pub fn judge(&mut self, now: Instant, hits: Hits) -> Option<Decision> {
+        let cpu = self.look();
+        self.watched.judge(now, cpu, hits)
+    }
+
+    /// Puts probes back that were withdrawn and are to be in place for this.
+    pub fn put_back(&mut self, watch: Watch, means: &mut Means) -> Result<()> {
+        for (part, is_wanted) in [(Part::Releases, true), (Part::Allocations, watch == Watch::All)] {
+            if is_wanted && !self.probes.has(part) {
+                self.probes.put_back(&mut means.kernel, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the probes that are in place and need not be, to be taken out.
+    pub fn withdraw(&mut self) -> Probes {
+        let mut withdrawn = Probes::default();
+        let watch = self.watched.orders().watch;
+        for (part, is_idle) in [(Part::Allocations, watch != Watch::All), (Part::Releases, watch == Watch::Nothing)] {
+            if is_idle && self.probes.has(part) {
+                withdrawn.append(self.probes.withdraw(part));
+            }
+        }
+        withdrawn
+    }
+
     /// What a report says of it.
     pub fn report(&self) -> report::Process {
         report::Process {
@@ -313,6 +355,14 @@ impl Traced {
             rss_bytes: self.rss,
             rss_at_attach_bytes: self.target.rss_at_attach,
             alive: self.life == Life::Running,
+            sample_bytes: self.watched.orders().period,
+            watched_s: self.watched.seconds(),
+            watching: match self.watched.orders().watch {
+                _ if self.life != Life::Running || self.watched.is_let_go() => report::Watching::Ended,
+                Watch::All => report::Watching::All,
+                Watch::Releases => report::Watching::Frees,
+                Watch::Nothing => report::Watching::Nothing,
+            },
         }
     }
 }

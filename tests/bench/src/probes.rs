@@ -19,7 +19,7 @@ use aya::{
 use leak_user::{
     probe::{
         load::LinkKind,
-        multi::{Point, Programs},
+        multi::{Point, Programs, Run},
         place::place,
     },
     process::{
@@ -55,7 +55,7 @@ impl Probes {
         // The maps are of this one either way.
         let mut ebpf = Ebpf::load(&data)?;
         let multi = match links {
-            LinkKind::Multi => Some(attach_multi(&data, &ebpf, &file, pid, &places)?),
+            LinkKind::Session | LinkKind::Multi => Some(attach_multi(&data, &ebpf, &file, pid, &places)?),
             LinkKind::Perf => {
                 attach_perf(&mut ebpf, &file, pid, &places)?;
                 None
@@ -104,7 +104,7 @@ fn attach_multi(
     pid: u32,
     places: &[(&str, u64)],
 ) -> Result<(Programs, Vec<OwnedFd>)> {
-    let names: Vec<&str> = places.iter().map(|(program, _)| *program).collect();
+    let names: Vec<(&str, Run)> = places.iter().map(|(program, _)| (*program, Run::Once)).collect();
     let programs = Programs::load(object, map_fds(ebpf), &names)?;
     let links = places
         .iter()

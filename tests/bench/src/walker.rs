@@ -7,7 +7,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope
 use leak_ebpf::{Cookie, Counter, Signature, Walk, WalkEnd};
 use leak_user::{
     notice::Notices,
-    probe::load::{Kernel, LinkKind, Upward},
+    probe::load::{Kernel, LinkKind, LoadSettings, Upward},
     process::modules::Modules,
     unwind::supply::Supply,
 };
@@ -32,7 +32,9 @@ pub struct Walker {
 impl Walker {
     /// Loads the programs.
     pub fn load() -> Result<Self> {
-        let (mut kernel, upward, tables) = Kernel::load(RING_BYTES, LinkKind::Perf, Walk::Rules, Notices::Quiet)?;
+        let settings =
+            LoadSettings { ring_bytes: RING_BYTES, links: LinkKind::Perf, walk: Walk::Rules, may_sample: false };
+        let (mut kernel, upward, tables) = Kernel::load(settings, Notices::Quiet)?;
         kernel.uprobe("walk")?.load()?;
         let generations = kernel.generations();
         let modules = Modules::new(move |slot| generations.of(slot));

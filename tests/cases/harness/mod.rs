@@ -83,8 +83,14 @@ impl Machine {
         Leaktrace::start(self, command)
     }
 
-    /// Has leaktrace attach to a process; returns when its probes are in place. It runs with `-v`.
+    /// Has leaktrace trace every allocation of a process; returns when its probes are in place. It runs with `-v`.
     pub fn attach(&self, pid: u32, arguments: &str) -> Leaktrace {
+        self.attach_as_is(pid, &format!("-s exact --budget off {arguments}"))
+    }
+
+    /// Has leaktrace attach to a process with these arguments alone; returns when its probes are in place. It runs with
+    /// `-v`.
+    pub fn attach_as_is(&self, pid: u32, arguments: &str) -> Leaktrace {
         let mut leaktrace = self.leaktrace(&format!("-v -p {pid} {arguments}"));
         leaktrace.wait_until_said(&format!("probes in process {pid}"));
         leaktrace

@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use super::super::bpf_call::bpf;
+use super::{super::bpf_call::bpf, Run};
 
 /// `BPF_LINK_CREATE` of `enum bpf_cmd`, and the flag of `uprobe_multi` that puts the program on returns.
 const LINK_CREATE: libc::c_int = 28;
@@ -46,7 +46,7 @@ struct LinkAttr {
 /// none. The probes go when the descriptor is closed, which waits for the kernel.
 pub fn create(
     program: BorrowedFd<'_>,
-    attach_type: u32,
+    run: Run,
     on_return: bool,
     file: &Path,
     pid: u32,
@@ -58,7 +58,7 @@ pub fn create(
     let mut attr = LinkAttr {
         prog_fd: program.as_raw_fd() as u32,
         target_fd: 0,
-        attach_type,
+        attach_type: run.attach_type(),
         flags: 0,
         path: path.as_ptr().expose_provenance() as u64,
         offsets: offsets.as_ptr().expose_provenance() as u64,

@@ -16,7 +16,7 @@ use aya_obj::{Object, ProgramSection, generated::bpf_insn};
 
 use super::{
     super::bpf_call::bpf,
-    UPROBE_MULTI,
+    Run,
     link::{self, Point},
 };
 
@@ -67,6 +67,7 @@ pub struct Programs(BTreeMap<String, Program>);
 
 struct Program {
     fd: OwnedFd,
+    run: Run,
     on_return: bool,
 }
 
@@ -75,7 +76,7 @@ impl Programs {
     pub fn load<'a>(
         object: &[u8],
         maps: impl IntoIterator<Item = (&'a str, BorrowedFd<'a>)>,
-        names: &[&str],
+        names: &[(&str, Run)],
     ) -> Result<Self> {
         let mut object = Object::parse(object)?;
         let types = load_types(&mut object)?;
@@ -89,7 +90,7 @@ impl Programs {
         object.relocate_maps(known, &text_sections)?;
         object.relocate_calls(&text_sections)?;
         let mut programs = BTreeMap::new();
-        for name in names {
+        for (name, run) in names {
             let program = object.programs.get(*name).with_context(|| format!("there is no program `{name}`"))?;
             let function = object.functions.get(&program.function_key()).context("a program without code")?;
             let on_return = match program.section {
@@ -103,10 +104,15 @@ impl Programs {
                 records: function.func_info.func_info_bytes(),
                 record_size: function.func_info_rec_size as u32,
             };
-            let code =
-                Code { name, instructions: &instructions, license: &program.license, functions: Some(functions) };
+            let code = Code {
+                name,
+                run: *run,
+                instructions: &instructions,
+                license: &program.license,
+                functions: Some(functions),
+            };
             let fd = load(&code)?;
-            programs.insert((*name).to_owned(), Program { fd, on_return });
+            programs.insert((*name).to_owned(), Program { fd, run: *run, on_return });
         }
         Ok(Self(programs))
     }
@@ -115,7 +121,7 @@ impl Programs {
     /// when the descriptor is closed.
     pub fn attach(&self, name: &str, file: &Path, pid: u32, points: &[Point]) -> Result<OwnedFd> {
         let program = self.0.get(name).with_context(|| format!("there is no program `{name}`"))?;
-        Ok(link::create(program.fd.as_fd(), UPROBE_MULTI, program.on_return, file, pid, points)?)
+        Ok(link::create(program.fd.as_fd(), program.run, program.on_return, file, pid, points)?)
     }
 
     /// The programs.
@@ -137,6 +143,8 @@ fn word(instruction: bpf_insn) -> u64 {
 pub struct Code<'a> {
     /// Its name, of which the kernel keeps 15 bytes.
     pub name: &'a str,
+    /// When it runs.
+    pub run: Run,
     /// Its instructions, and those of the functions that it calls.
     pub instructions: &'a [u64],
     /// Its licence.
@@ -204,7 +212,7 @@ fn load_with_log(code: &Code<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         prog_flags: 0,
         prog_name,
         prog_ifindex: 0,
-        expected_attach_type: UPROBE_MULTI,
+        expected_attach_type: code.run.attach_type(),
         prog_btf_fd: 0,
         func_info_rec_size: 0,
         func_info: 0,

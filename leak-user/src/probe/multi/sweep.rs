@@ -16,7 +16,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use super::{UPROBE_MULTI, link};
+use super::{Run, link};
 use crate::process::maps::MappedFile;
 
 /// Where a process has breakpoints, in one file.
@@ -75,7 +75,7 @@ impl Sweeper {
                 let points: Vec<_> =
                     all.offsets.iter().map(|offset| link::Point { file_offset: *offset, cookie: 0 }).collect();
                 // It fails only for a process that is gone, and with its probes the kernel sweeps by itself.
-                drop(link::create(program.as_fd(), UPROBE_MULTI, false, &all.file.path(), all.pid, &points));
+                drop(link::create(program.as_fd(), Run::Once, false, &all.file.path(), all.pid, &points));
             }
         }));
     }

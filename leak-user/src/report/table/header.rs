@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::{Loss, Process, Report};
+use super::super::{Loss, Process, Report, Watching};
 use super::page::{Ink, KEY_WIDTH, Page};
 use crate::text::{printable, shorten_middle};
 use crate::units::{bytes, count, percent, plural, seconds};
@@ -30,6 +30,7 @@ pub fn header(page: &mut Page, report: &Report) {
     let (told, ink) = losses(&report.loss);
     page.paragraph("lost:", &told, ink);
     page.paragraph("cost:", &cost(report), Ink::Plain);
+    budget(page, report);
 }
 
 fn process(page: &mut Page, process: &Process) {
@@ -46,28 +47,83 @@ fn process(page: &mut Page, process: &Process) {
 }
 
 fn mode(report: &Report) -> String {
-    let unwind = if report.mode.unwind == "fp" { "frame pointers" } else { "unwind information" };
+    let mode = &report.mode;
+    let unwind = if mode.unwind == "fp" { "frame pointers" } else { "unwind information" };
     let whole = report.walks.whole_share().map_or_else(String::new, |share| {
         // Rounded down: not all is never told as all.
         format!(", {:.1} % whole", (share * 1000.0).floor() / 10.0)
     });
-    match report.mode.sample_bytes {
-        0 | 1 => format!("every allocation, stacks by {unwind}{whole}"),
-        mean => {
-            format!("one sample every {} on average, so figures are estimates; stacks by {unwind}{whole}", bytes(mean))
+    let links = match mode.links {
+        "session" => "session links",
+        "multi" => "multi links",
+        _ => "perf events",
+    };
+    let which = match mode.sample_bytes {
+        0 | 1 => "every allocation".to_owned(),
+        mean => format!("a sample every {} on average", bytes(mean)),
+    };
+    let estimates = if report.totals.errors.is_some() { ", so figures are estimates, ± a standard error" } else { "" };
+    format!("{which}{estimates}; probes by {links}; stacks by {unwind}{whole}")
+}
+
+/// Changes that the header tells of; of more it gives the number.
+const CHANGES_TOLD: usize = 4;
+
+/// What keeping to the budget has led to, if to anything.
+fn budget(page: &mut Page, report: &Report) {
+    let changes = &report.mode.changes;
+    let untold = changes.len().saturating_sub(CHANGES_TOLD);
+    for (place, change) in changes.iter().skip(untold).enumerate() {
+        let who = if report.processes.len() > 1 { format!(", pid {}", change.pid) } else { String::new() };
+        let earlier = if place == 0 && untold > 0 {
+            format!("(after {}) ", plural(untold as u64, "earlier change"))
+        } else {
+            String::new()
+        };
+        let text = format!("{earlier}at {}{who}: {}", seconds(change.at_s), printable(&change.what));
+        page.paragraph(if place == 0 { "budget:" } else { "" }, &text, Ink::Yellow);
+    }
+    for process in
+        report.processes.iter().filter(|process| process.watched_s < 0.99 * report.elapsed_s).take(PROCESSES_TOLD)
+    {
+        let now = match process.watching {
+            Watching::All => "now",
+            Watching::Frees => "now only frees",
+            Watching::Nothing => "not now",
+            Watching::Ended => "no more",
+        };
+        let text = format!(
+            "allocations of pid {} were watched for {} of {}, {now}; rates are of those times",
+            process.pid,
+            seconds(process.watched_s),
+            seconds(report.elapsed_s)
+        );
+        if process.watching != Watching::Ended || process.alive {
+            page.paragraph("watched:", &text, Ink::Plain);
         }
     }
 }
 
 fn heap(report: &Report) -> String {
     let t = &report.totals;
-    let part = |size, blocks| format!("{} in {}", bytes(size), plural(blocks, "block"));
+    let e = t.errors.unwrap_or_default();
+    let part = |size, blocks, error| format!("{}{} in {}", bytes(size), plus_minus(error), plural(blocks, "block"));
+    let unknown = if t.unknown_bytes > 0 {
+        format!(", {} unknown", part(t.unknown_bytes, t.unknown_count, e.unknown_bytes_stderr))
+    } else {
+        String::new()
+    };
     format!(
-        "{} outstanding; since attach allocated {}, freed {}",
-        part(t.outstanding_bytes, t.outstanding_count),
-        part(t.allocated_bytes, t.allocated_count),
-        part(t.freed_bytes, t.freed_count)
+        "{} outstanding{unknown}; since attach allocated {}, freed {}",
+        part(t.outstanding_bytes, t.outstanding_count, e.outstanding_bytes_stderr),
+        part(t.allocated_bytes, t.allocated_count, e.allocated_bytes_stderr),
+        part(t.freed_bytes, t.freed_count, e.freed_bytes_stderr)
     )
+}
+
+/// How far off a figure is likely to be, if at all.
+pub fn plus_minus(error: f64) -> String {
+    if error >= 0.5 { format!(" ±{}", bytes(error.round() as u64)) } else { String::new() }
 }
 
 /// What was lost and what that means for the reader.
@@ -94,8 +150,9 @@ fn losses(loss: &Loss) -> (String, Ink) {
 
 fn cost(report: &Report) -> String {
     let cost = &report.cost;
+    let limit = report.mode.budget_pct.map_or_else(String::new, |pct| format!(" (budget {})", percent(pct)));
     let slowed = match cost.target_slowdown_pct {
-        Some(pct) => format!("target slowed by about {}", percent(pct)),
+        Some(pct) => format!("target slowed by about {}{limit}", percent(pct)),
         None => "slowdown of the target not measured yet".to_owned(),
     };
     format!(
