@@ -13,12 +13,55 @@ pub struct Amount {
     pub bytes: f64,
     /// Blocks.
     pub count: f64,
-    /// Variance of the bytes.
-    pub bytes_variance: f64,
-    /// Variance of the blocks.
-    pub count_variance: f64,
+    bytes_spread: Spread,
+    count_spread: Spread,
     /// Blocks that were seen.
     pub seen: u64,
+}
+
+/// How uncertain an estimate is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Spread {
+    /// Its variance, estimated.
+    variance: f64,
+    /// Its third moment about the mean, estimated, but for a factor near 1.
+    third: f64,
+}
+
+/// What an estimate's lopsidedness adds to its variance. An estimate that is too low believes itself too certain as well:
+/// so the interval of 1.96 standard errors would hold the truth too seldom when samples are few. With this it does in
+/// 94 to 96 % of cases from some ten samples on, found by simulation (`tests/cases/sampling.rs` checks it).
+const FOR_LOPSIDEDNESS: f64 = 1.5;
+
+impl Spread {
+    fn new(weight: f64, chance: f64) -> Self {
+        let variance = weight * weight * (1.0 - chance);
+        Self { variance, third: variance * weight }
+    }
+
+    fn standard_error(&self) -> f64 {
+        if self.variance <= 0.0 {
+            return 0.0;
+        }
+        let lopsidedness = self.third * self.third / self.variance.powi(3);
+        (self.variance * (1.0 + FOR_LOPSIDEDNESS * lopsidedness)).sqrt()
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.variance += other.variance;
+        self.third += other.third;
+    }
+
+    fn subtract(&mut self, other: &Self) {
+        self.variance = less(self.variance, other.variance);
+        self.third = less(self.third, other.third);
+    }
+}
+
+/// What is left of a sum. Rounding leaves no speck of what is gone.
+fn less(sum: f64, part: f64) -> f64 {
+    let rest = sum - part;
+    if rest < 1e-9 * sum { 0.0 } else { rest }
 }
 
 impl Amount {
@@ -30,14 +73,25 @@ impl Amount {
             return Self::exact(size, 1);
         }
         let chance = -(-(drawn as f64) / period as f64).exp_m1();
-        let (count, spread) = (1.0 / chance, (1.0 - chance) / (chance * chance));
-        Self {
-            bytes: size as f64 * count,
-            count,
-            bytes_variance: (size as f64).powi(2) * spread,
-            count_variance: spread,
-            seen: 1,
-        }
+        let count = 1.0 / chance;
+        let bytes = size as f64 * count;
+        let (bytes_spread, count_spread) = (Spread::new(bytes, chance), Spread::new(count, chance));
+        Self { bytes, count, bytes_spread, count_spread, seen: 1 }
+    }
+
+    /// Whether it is an estimate.
+    pub fn is_estimate(&self) -> bool {
+        self.count_spread.variance > 0.0
+    }
+
+    /// How far off the bytes are likely to be.
+    pub fn bytes_stderr(&self) -> f64 {
+        self.bytes_spread.standard_error()
+    }
+
+    /// How far off the number of blocks is likely to be.
+    pub fn count_stderr(&self) -> f64 {
+        self.count_spread.standard_error()
     }
 
     /// Blocks of which each was seen.
@@ -62,8 +116,8 @@ impl Amount {
     pub fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
         self.count += other.count;
-        self.bytes_variance += other.bytes_variance;
-        self.count_variance += other.count_variance;
+        self.bytes_spread.add(&other.bytes_spread);
+        self.count_spread.add(&other.count_spread);
         self.seen += other.seen;
     }
 
@@ -71,12 +125,10 @@ impl Amount {
     pub fn subtract(&mut self, other: &Self) {
         debug_assert!(self.seen >= other.seen);
         self.seen -= other.seen;
-        // Rounding leaves no speck of what is gone.
-        let less = |from: f64, what: f64| if from - what < 1e-3 { 0.0 } else { from - what };
         self.bytes = less(self.bytes, other.bytes);
         self.count = less(self.count, other.count);
-        self.bytes_variance = less(self.bytes_variance, other.bytes_variance);
-        self.count_variance = less(self.count_variance, other.count_variance);
+        self.bytes_spread.subtract(&other.bytes_spread);
+        self.count_spread.subtract(&other.count_spread);
     }
 }
 
@@ -123,7 +175,7 @@ mod tests {
     fn a_small_block_stands_for_about_a_period() {
         let amount = Amount::of(64, 524_288);
         assert!((amount.bytes - 524_320.0).abs() < 1.0, "{amount:?}");
-        assert!((amount.bytes_variance.sqrt() / amount.bytes - 1.0).abs() < 1e-3);
+        assert!(amount.bytes_stderr() > amount.bytes, "one sample says little");
         assert!((amount.count - amount.bytes / 64.0).abs() < 1e-6);
     }
 

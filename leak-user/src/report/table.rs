@@ -224,9 +224,9 @@ mod tests {
             "leaktrace report, 2025-11-21T03:12:44Z, 2 h 10 m after attach",
             "process: redis-server (pid 4242), /usr/local/bin/redis-server",
             "memory: RSS 45.2 MiB at attach, 812.0 MiB now (+766.8 MiB)",
-            "mode: every allocation, stacks by unwind information, 99.9 % whole",
+            "mode: every allocation; probes by session links; stacks by unwind information, 99.9 % whole",
             "heap: 765.4 MiB in 1,234,970 blocks outstanding; since attach allocated 5.0 GiB in",
-            "cost: 12,345 probe hits/s, target slowed by about 8.2 %, leaktrace 0.4 % CPU, 21.3 MiB",
+            "cost: 12,345 probe hits/s, target slowed by about 8.2 % (budget 5 %), leaktrace 0.4 % CPU,",
         ] {
             assert!(text.contains(said), "{said}");
         }
@@ -257,12 +257,29 @@ mod tests {
 
     #[test]
     fn what_is_estimated_or_not_measured_is_called_so() {
-        let mut report = sample::redis();
-        report.mode.sample_bytes = 512 << 10;
+        let mut report = sample::bursts();
         report.cost.target_slowdown_pct = None;
         let text = unfolded(&report);
-        assert!(text.contains("one sample every 512.0 KiB on average, so figures are estimates"));
+        assert!(text.contains("a sample every 16.0 KiB on average, so figures are estimates, ± a standard error"));
         assert!(text.contains("slowdown of the target not measured yet"));
+    }
+
+    #[test]
+    fn what_was_out_of_sight_is_unknown_and_why_is_said() {
+        let text = unfolded(&sample::bursts());
+        for said in [
+            "765.4 MiB ±2.9 MiB in 1,234,970 blocks outstanding, 667.6 MiB in 1,100,000 blocks unknown;",
+            "budget: at 0.3 s: every allocation costs 61 % of its CPU time, the probes alone too much: bursts",
+            "watched: allocations of pid 4242 were watched for 8 m 32 s of 2 h 10 m, not now; rates are of those times",
+            "of the 765.4 MiB outstanding, 658.0 MiB of the 667.6 MiB unknown:",
+            "# OUTSTANDING UNKNOWN BLOCKS RATE OLDEST VERDICT",
+        ] {
+            assert!(text.contains(said), "{said} in {text}");
+        }
+        let rows = written(&sample::bursts(), 120, false);
+        assert!(rows.contains("1  753.1 MiB ±2.4 MiB  658.0 MiB ±7.6 MiB  2,234,567"), "{rows}");
+        let narrow = written(&sample::bursts(), 80, false);
+        assert!(narrow.lines().all(|line| columns(line) <= 80), "{narrow}");
     }
 
     #[test]

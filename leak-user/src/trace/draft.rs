@@ -111,7 +111,6 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
     let Sums { allocated, freed, .. } = stack.sums;
     let judged = growth::judge(points, allocated.seen, freed.seen);
     let Held { outstanding, unknown, oldest } = held;
-    let is_estimate = allocated.count_variance > 0.0;
     report::Stack {
         id: format!("{:016x}", stack.id),
         pid: pid.unwrap_or(0),
@@ -121,13 +120,13 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
         unknown_count: whole(unknown.count),
         allocated_bytes: whole(allocated.bytes),
         allocated_count: whole(allocated.count),
-        errors: is_estimate.then(|| StackErrors {
-            outstanding_bytes_stderr: outstanding.bytes_variance.sqrt(),
-            outstanding_count_stderr: outstanding.count_variance.sqrt(),
-            unknown_bytes_stderr: unknown.bytes_variance.sqrt(),
-            unknown_count_stderr: unknown.count_variance.sqrt(),
-            allocated_bytes_stderr: allocated.bytes_variance.sqrt(),
-            allocated_count_stderr: allocated.count_variance.sqrt(),
+        errors: allocated.is_estimate().then(|| StackErrors {
+            outstanding_bytes_stderr: outstanding.bytes_stderr(),
+            outstanding_count_stderr: outstanding.count_stderr(),
+            unknown_bytes_stderr: unknown.bytes_stderr(),
+            unknown_count_stderr: unknown.count_stderr(),
+            allocated_bytes_stderr: allocated.bytes_stderr(),
+            allocated_count_stderr: allocated.count_stderr(),
         }),
         bytes_per_s: judged.bytes_per_s,
         oldest_s: oldest.map_or(0.0, |time| seconds_between(time, now)),
@@ -151,15 +150,15 @@ pub fn totals(sums: &Sums) -> Totals {
         allocated_count: whole(allocated.count),
         freed_bytes: whole(freed.bytes),
         freed_count: whole(freed.count),
-        errors: (allocated.count_variance > 0.0).then(|| TotalErrors {
-            outstanding_bytes_stderr: outstanding.bytes_variance.sqrt(),
-            outstanding_count_stderr: outstanding.count_variance.sqrt(),
-            unknown_bytes_stderr: unknown.bytes_variance.sqrt(),
-            unknown_count_stderr: unknown.count_variance.sqrt(),
-            allocated_bytes_stderr: allocated.bytes_variance.sqrt(),
-            allocated_count_stderr: allocated.count_variance.sqrt(),
-            freed_bytes_stderr: freed.bytes_variance.sqrt(),
-            freed_count_stderr: freed.count_variance.sqrt(),
+        errors: allocated.is_estimate().then(|| TotalErrors {
+            outstanding_bytes_stderr: outstanding.bytes_stderr(),
+            outstanding_count_stderr: outstanding.count_stderr(),
+            unknown_bytes_stderr: unknown.bytes_stderr(),
+            unknown_count_stderr: unknown.count_stderr(),
+            allocated_bytes_stderr: allocated.bytes_stderr(),
+            allocated_count_stderr: allocated.count_stderr(),
+            freed_bytes_stderr: freed.bytes_stderr(),
+            freed_count_stderr: freed.count_stderr(),
         }),
     }
 }
