@@ -101,9 +101,9 @@ pub struct TraceArgs {
     /// Trace only allocations of at most this many bytes
     #[arg(short = 'Z', long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     max_size: Option<u64>,
-    /// Order of the stacks
-    #[arg(long, value_enum, value_name = "KEY", default_value_t = SortBy::Size)]
-    sort: SortBy,
+    /// Order of the stacks [default: size, or growth where the budget left gaps]
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<SortBy>,
     /// List the largest outstanding blocks of each stack
     #[arg(short = 'a', long)]
     show_allocs: bool,

@@ -75,6 +75,12 @@ pub fn judge(points: &[Point], allocated: u64, freed: u64) -> Judgement {
     Judgement { verdict, confidence, bytes_per_s }
 }
 
+/// Trend of the second half of a history in bytes a second, or of all where that is short: what fills up at first and then
+/// comes to rest has none.
+pub fn recent_trend(points: &[Point]) -> f64 {
+    slope(if points.len() < MIN_POINTS { points } else { &points[points.len() / 2..] })
+}
+
 /// Median of the slopes between all pairs of points, bytes a second.
 fn slope(points: &[Point]) -> f64 {
     let mut slopes: Vec<f64> = pairs(points)
@@ -132,6 +138,12 @@ mod tests {
         assert_eq!(judged.verdict, Verdict::Leak);
         assert!((judged.bytes_per_s - 1000.0).abs() < 1e-6);
         assert!((0.98..1.0).contains(&judged.confidence));
+    }
+
+    #[test]
+    fn what_has_filled_up_has_no_recent_trend() {
+        let filled = points((0..40).map(|second| 1e6 * (1.0 - (-f64::from(second) / 4.0).exp())));
+        assert!(recent_trend(&filled) < 2000.0 && recent_trend(&filled[..4]) > 1e5);
     }
 
     #[test]

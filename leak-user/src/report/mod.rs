@@ -128,6 +128,8 @@ pub struct Mode {
     pub budget_pct: Option<f64>,
     /// What was changed to keep to it, in order.
     pub changes: Vec<Change>,
+    /// The order of the stacks: `size`, `count`, `growth` or `age`.
+    pub sorted_by: &'static str,
 }
 
 /// A change of how a process is traced.

@@ -177,6 +177,7 @@ pub(super) mod sample {
                 links: "session",
                 budget_pct: Some(5.0),
                 changes: Vec::new(),
+                sorted_by: "size",
             },
             totals: Totals {
                 outstanding_bytes: 802_579_757,
@@ -211,6 +212,7 @@ pub(super) mod sample {
                    16 KiB"
                     .to_owned(),
         }];
+        report.mode.sorted_by = "growth";
         report.processes[0].sample_bytes = 16 << 10;
         report.processes[0].watched_s = 512.0;
         report.processes[0].watching = Watching::Nothing;

@@ -59,6 +59,9 @@ fn stacks(page: &mut Page, report: &Report) {
     if has_unknown(report) {
         title += &format!(", {unknown} of the {} unknown", bytes(report.totals.unknown_bytes));
     }
+    if report.mode.sorted_by != "size" {
+        title += &format!(", by {}", report.mode.sorted_by);
+    }
     page.paragraph("", &format!("{title}:"), Ink::Plain);
     page.line("");
     let (layout, rows) = fitting(report, page.width);
@@ -271,7 +274,7 @@ mod tests {
             "765.4 MiB ±2.9 MiB in 1,234,970 blocks outstanding, 667.6 MiB in 1,100,000 blocks unknown;",
             "budget: at 0.3 s: every allocation costs 61 % of its CPU time, the probes alone too much: bursts",
             "watched: allocations of pid 4242 were watched for 8 m 32 s of 2 h 10 m, not now; rates are of those times",
-            "of the 765.4 MiB outstanding, 658.0 MiB of the 667.6 MiB unknown:",
+            "of the 765.4 MiB outstanding, 658.0 MiB of the 667.6 MiB unknown, by growth:",
             "# OUTSTANDING UNKNOWN BLOCKS RATE OLDEST VERDICT",
         ] {
             assert!(text.contains(said), "{said} in {text}");

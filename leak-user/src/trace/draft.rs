@@ -24,8 +24,9 @@ use crate::{
 pub struct Selection {
     /// At most this many stacks.
     pub top: usize,
-    /// In this order.
-    pub sort: SortBy,
+    /// In this order. If none is given, by size; or by growth where for a time nothing was watched, for of the sizes
+    /// nobody knows then.
+    pub sort: Option<SortBy>,
     /// Only blocks at least this old.
     pub older: Duration,
     /// At most this many blocks of each stack by themselves.
@@ -43,6 +44,17 @@ pub enum SortBy {
     Growth,
     /// Oldest block.
     Age,
+}
+
+impl SortBy {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Count => "count",
+            Self::Growth => "growth",
+            Self::Age => "age",
+        }
+    }
 }
 
 /// A report whose stacks have no names yet.
@@ -85,16 +97,26 @@ impl Draft {
                 held.oldest = Some(held.oldest.map_or(block.time, |oldest| oldest.min(block.time)));
             }
         });
+        let gaps = fleet.with_gaps();
+        let has_gaps = |process| gaps.contains(&process);
         let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
             .stacks()
             .filter_map(|(index, stack)| {
                 let held = held.get(&index)?;
                 let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
                 let points = history.map_or(&[][..], |(_, history)| history.points());
-                Some((index, stack, summarize(stack, held, points, fleet.pid(stack.process), now)))
+                let mut entry = summarize(stack, held, points, fleet.pid(stack.process), now);
+                if has_gaps(stack.process) {
+                    // What is sampled first may be freed out of sight, and looks like growth until its address is
+                    // seen to be freed again.
+                    entry.bytes_per_s = growth::recent_trend(points);
+                }
+                Some((index, stack, entry))
             })
             .collect();
-        shown.sort_by(|(_, _, a), (_, _, b)| order(selection.sort, a, b));
+        let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
+        report.mode.sorted_by = sort.name();
+        shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {
             list_allocations(ledger, &mut shown, selection.allocations, youngest, now);

@@ -233,6 +233,11 @@ impl Fleet {
         times.collect()
     }
 
+    /// Slots of the processes of which for a time not everything was watched.
+    pub fn with_gaps(&self) -> BTreeSet<u16> {
+        self.traced.iter().filter(|traced| traced.watched.has_gaps()).map(|traced| traced.slot).collect()
+    }
+
     /// Slots of children that have come since the last time, of whose blocks the kernel side knows none.
     pub fn take_unwatched_children(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.unwatched_children)

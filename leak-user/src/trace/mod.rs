@@ -331,6 +331,7 @@ impl Trace {
             links: self.fleet.means.kernel.links().id(),
             budget_pct: self.plan.budget.map(|share| share * 100.0),
             changes: self.changes.clone(),
+            sorted_by: "size",
         };
         let mut report = Report::without_stacks(
             self.began.elapsed(),

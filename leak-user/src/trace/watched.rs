@@ -66,6 +66,11 @@ impl Watched {
         self.is_let_go = true;
     }
 
+    /// Whether for a time not everything was watched.
+    pub fn has_gaps(&self) -> bool {
+        self.pauses > 0
+    }
+
     /// The seconds that a point of a history made now stands for: not while a burst is under way, for what it has sampled
     /// may be freed in a moment, nor when none was since the last time.
     pub fn take_point(&mut self) -> Option<f64> {
