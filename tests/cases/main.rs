@@ -7,6 +7,7 @@
 mod harness;
 
 mod bad_input;
+mod budget;
 mod children;
 mod containers;
 mod demo;
@@ -22,6 +23,7 @@ mod redis;
 mod report;
 mod rulings;
 mod run;
+mod sampling;
 mod selection;
 mod stacks;
 mod truth;

@@ -44,6 +44,11 @@ impl Books {
         }
     }
 
+    /// Bytes that are outstanding, and bytes ever allocated.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.outstanding.values().map(|(bytes, _)| bytes).sum(), self.allocated.0)
+    }
+
     /// What the report says of each site, and a line for each stack of no site.
     fn told<'r>(&'r self, report: &'r Value) -> (BTreeMap<&'r str, Figures>, Vec<String>) {
         let mut told: BTreeMap<&str, Figures> = self.outstanding.keys().map(|site| (site.as_str(), (0, 0))).collect();

@@ -8,6 +8,8 @@
  * "pairs N ns_per_pair X" for each thread and "total pairs N ns_per_pair X".
  * With SECONDS 0 the program obeys lines on stdin:
  *   run MS   runs for so long, then answers "pairs TOTAL ns_per_pair MEDIAN"
+ *   leak BYTES TIMES   from now on loses a block of so many bytes so many times
+ *            a second, beside whatever else it does
  *   quit     leaves (as does the end of the file)
  * X is a thread's time over its pairs; a total's or an answer's is the median
  * over the threads.
@@ -94,6 +96,27 @@ static void *thread_main(void *result) {
     return NULL;
 }
 
+static struct leak {
+    size_t bytes;
+    unsigned long times;
+} leak;
+
+FRAME static void leak_slowly(void) {
+    void *p = malloc(leak.bytes);
+    __asm__ volatile("" : : "r"(p) : "memory");
+    AFTER_CALL();
+}
+
+static void *leaker_main(void *unused) {
+    (void)unused;
+    for (;;) {
+        struct timespec t = {0, (long)(1000000000 / leak.times - 1)};
+        nanosleep(&t, NULL);
+        leak_slowly();
+    }
+    return NULL;
+}
+
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -153,6 +176,11 @@ int main(int argc, char **argv) {
         static char line[128];
         unsigned long ms;
         while (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "quit\n") != 0) {
+            if (sscanf(line, "leak %zu %lu", &leak.bytes, &leak.times) == 2 && leak.times > 0) {
+                pthread_t id;
+                if (pthread_create(&id, NULL, leaker_main, NULL) != 0) return 1;
+                continue;
+            }
             if (sscanf(line, "run %lu", &ms) != 1) {
                 fprintf(stderr, "pair: what is %s", line);
                 continue;

@@ -25,7 +25,10 @@ Examples:
   sudo leaktrace -p 1234 10 6             every 10 seconds, 6 reports
   sudo leaktrace -p 1234 -o 30s           only what has been held for 30 seconds
   sudo leaktrace -p 1234 -d 60 --format json > report.json
+  sudo leaktrace -p 1234 -s 512K          sample, a block every 512 KiB on average
+  sudo leaktrace -p 1234 -s exact         every allocation, whatever it costs
   sudo leaktrace run -- ./server --port 8080
+  sudo leaktrace doctor
 
 Exit codes: 0 done; 2 a usage error, or nothing could be traced.";
 
@@ -54,6 +57,8 @@ pub enum Command {
     /// Launch a program and trace it from its first allocation
     #[command(after_help = "Example:\n  sudo leaktrace run 10 -- ./server --port 8080")]
     Run(Run),
+    /// Say what this kernel and this user can do, and what to change
+    Doctor,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod attach;
+mod doctor;
 mod run;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Some(Command::Run(run)) => run::run(&run),
+        Some(Command::Doctor) => doctor::doctor(),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(&cli.attach),

@@ -317,7 +317,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::programs::
 }
 
 /// Whether the kernel runs loops for programs, which walks by unwind rules need.
-fn has_loops() -> bool {
+pub fn has_loops() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(5, 17, 0))
 }
 
