@@ -33,6 +33,9 @@ pub struct Stack {
     pub sums: Sums,
 }
 
+/// Most stacks: a block has 24 bits for its own.
+const MOST: usize = 1 << 24;
+
 /// All stacks.
 #[derive(Debug, Default)]
 pub struct Stacks {
@@ -53,8 +56,9 @@ struct Entry {
 
 impl Stacks {
     /// Takes note of a stack; one that is known already stays as it is.
+    /// Beyond [`MOST`] of them it is not noted.
     pub fn intern(&mut self, id: u64, process: u16, is_whole: bool, frames: impl FnOnce() -> Box<[Location]>) {
-        if self.by_id.contains_key(&id) {
+        if self.by_id.contains_key(&id) || self.by_id.len() == MOST {
             return;
         }
         let stack = Stack { id, process, is_whole, frames: frames(), sums: Sums::default() };
