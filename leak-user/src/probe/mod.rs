@@ -15,4 +15,5 @@ pub mod multi;
 pub mod place;
 pub mod privilege;
 pub mod ring;
+mod ring_memory;
 pub mod tables;

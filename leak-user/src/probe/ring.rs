@@ -3,14 +3,15 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Result, bail};
-use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::maps::{Array, Map, MapData};
 use leak_ebpf::{Record, SpillKey, SpillTime};
 
-use super::bpf_call;
+use super::{bpf_call, ring_memory::RingMemory};
 
 /// The ring's reading end.
 pub struct Ring {
-    records: RingBuf<MapData>,
+    map: MapData,
+    memory: RingMemory,
     spilled: MapData,
     woken: Array<MapData, u32>,
     /// How many frees had been set aside at the last collection.
@@ -21,19 +22,18 @@ impl Ring {
     /// Takes over the three maps.
     pub(super) fn new(ring: Map, spilled: Map, woken: Map) -> Result<Self> {
         let Map::HashMap(spilled) = spilled else { bail!("this build of leaktrace has another map for spilled frees") };
-        Ok(Self { records: RingBuf::try_from(ring)?, spilled, woken: Array::try_from(woken)?, collected_at: 0 })
+        let Map::RingBuf(map) = ring else { bail!("this build of leaktrace has another map for its ring") };
+        let memory = RingMemory::map(map.fd().as_fd(), map.info()?.max_entries())?;
+        Ok(Self { map, memory, spilled, woken: Array::try_from(woken)?, collected_at: 0 })
     }
 
     /// Gives every record that is in the ring to `take`, in the order in which they came about.
-    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) -> usize {
-        let mut read = 0;
-        while let Some(item) = self.records.next() {
-            if let Some(record) = Record::decode(&item) {
+    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) {
+        self.memory.drain(|bytes| {
+            if let Some(record) = Record::decode(bytes) {
                 take(&record);
             }
-            read += 1;
-        }
-        read
+        });
     }
 
     /// Lets the programs wake the reader again.
@@ -57,6 +57,6 @@ impl Ring {
 impl AsFd for Ring {
     /// Readable when the programs have woken the reader.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.records.as_fd()
+        self.map.fd().as_fd()
     }
 }
