@@ -2,16 +2,28 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
 use anyhow::{Context, Result};
 
-/// `BPF_MAP_LOOKUP_AND_DELETE_BATCH` of `enum bpf_cmd`.
+/// `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_LOOKUP_AND_DELETE_BATCH` and `BPF_MAP_UPDATE_BATCH` of `enum bpf_cmd`.
+const SET_ELEMENT: libc::c_int = 2;
 const TAKE_BATCH: libc::c_int = 25;
+const SET_BATCH: libc::c_int = 26;
 
 /// Entries that are taken at a time; no bucket of a hash map holds as many.
 const BATCH: usize = 4096;
+
+/// The part of `union bpf_attr` that single entries use.
+#[repr(C)]
+struct ElementAttr {
+    map_fd: u32,
+    _pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
 
 /// The part of `union bpf_attr` that batches use.
 #[repr(C)]
@@ -61,9 +73,6 @@ pub fn take_all(map: impl AsFd, mut take: impl FnMut([u64; 2], u64)) -> Result<(
     }
 }
 
-/// `BPF_MAP_UPDATE_BATCH` of `enum bpf_cmd`.
-const PUT_BATCH: libc::c_int = 26;
-
 /// Puts these keys of two words into a hash map, each with 0 of four bytes for its value. Gives how many found room.
 pub fn put_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<u64> {
     let values = vec![0_u32; BATCH];
@@ -82,13 +91,48 @@ pub fn put_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<u
             flags: 0,
         };
         // SAFETY: `keys` has `count` of the map's keys and `values` at least as many of its values; both outlive the call.
-        match unsafe { bpf(PUT_BATCH, &mut attr) } {
+        match unsafe { bpf(SET_BATCH, &mut attr) } {
             Ok(_) => put += batch.len() as u64,
             Err(error) if error.raw_os_error() == Some(libc::E2BIG) => return Ok(put + u64::from(attr.count)),
             Err(error) => return Err(error).context("the blocks to watch cannot be told to the kernel"),
         }
     }
     Ok(put)
+}
+
+/// Puts maps into the places of an array of maps, all at once where the kernel can (since Linux 6.8): it then waits
+/// once for programs that look into those that were there, and not for each.
+pub fn set_all(array: impl AsFd, places: &[u32], maps: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut places = places.to_vec();
+    let mut descriptors: Vec<u32> = maps.iter().map(|map| map.as_raw_fd() as u32).collect();
+    let count = places.len().min(descriptors.len());
+    let mut attr = BatchAttr {
+        in_batch: 0,
+        out_batch: 0,
+        keys: places.as_mut_ptr().expose_provenance() as u64,
+        values: descriptors.as_mut_ptr().expose_provenance() as u64,
+        count: count as u32,
+        map_fd: array.as_fd().as_raw_fd() as u32,
+        element_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: `places` and `descriptors` hold `count` keys and values of an array of maps, and outlive the call, which
+    // reads them.
+    unsafe { bpf(SET_BATCH, &mut attr) }.map(|_| ())
+}
+
+/// Puts a map into a place of an array of maps.
+pub fn set_one(array: impl AsFd, place: u32, map: BorrowedFd<'_>) -> io::Result<()> {
+    let (mut place, mut descriptor) = (place, map.as_raw_fd() as u32);
+    let mut attr = ElementAttr {
+        map_fd: array.as_fd().as_raw_fd() as u32,
+        _pad: 0,
+        key: (&raw mut place).expose_provenance() as u64,
+        value: (&raw mut descriptor).expose_provenance() as u64,
+        flags: 0,
+    };
+    // SAFETY: a key and a value of an array of maps, which outlive the call and are only read.
+    unsafe { bpf(SET_ELEMENT, &mut attr) }.map(|_| ())
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD`, and where `recursion_misses` stands in `struct bpf_prog_info`, in words.

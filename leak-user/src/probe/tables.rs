@@ -1,9 +1,12 @@
 //! The way down for unwind tables: rows, rules, and which table holds where in which process.
+//!
+//! The kernel takes some 10 ms to put a map into a place of another, so tables wait until several can go down at once.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result, ensure};
-use aya::maps::{Array, ArrayOfMaps, Map, MapData};
+use super::bpf_call;
+use anyhow::{Context, Result, bail, ensure};
+use aya::maps::{Array, Map, MapData};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 use leak_ebpf::{
     MAX_SEGMENTS, Segment,
@@ -16,8 +19,10 @@ const INNER_FLAGS: u32 = 1 << 10 | 1 << 12;
 
 /// The maps.
 pub struct Tables {
-    rows: ArrayOfMaps<MapData>,
-    spaces: ArrayOfMaps<MapData>,
+    rows: MapData,
+    /// Tables that are not down there yet.
+    waiting: Vec<(u32, MapData)>,
+    spaces: MapData,
     epochs: Array<MapData, u32>,
     rules: Array<MapData, u64>,
     /// How many rules are down there.
@@ -26,13 +31,11 @@ pub struct Tables {
 
 impl Tables {
     pub(super) fn new(rows: Map, spaces: Map, epochs: Map, rules: Map) -> Result<Self> {
-        Ok(Self {
-            rows: ArrayOfMaps::try_from(rows)?,
-            spaces: ArrayOfMaps::try_from(spaces)?,
-            epochs: Array::try_from(epochs)?,
-            rules: Array::try_from(rules)?,
-            rules_sent: 0,
-        })
+        let (Map::ArrayOfMaps(rows), Map::ArrayOfMaps(spaces)) = (rows, spaces) else {
+            bail!("this build of leaktrace has other maps for its unwind tables")
+        };
+        let (epochs, rules) = (Array::try_from(epochs)?, Array::try_from(rules)?);
+        Ok(Self { rows, waiting: Vec::new(), spaces, epochs, rules, rules_sent: 0 })
     }
 
     /// Sends the rules that are new since the last time; those that rows name must be down there before the rows.
@@ -44,25 +47,55 @@ impl Tables {
         Ok(())
     }
 
-    /// Makes these the rows of a table.
+    /// Makes these the rows of a table, from the next [`set_spaces`](Self::set_spaces) on.
     pub fn set_rows(&mut self, table: u32, rows: &[u64]) -> Result<()> {
         ensure!(rows.len() <= MAX_ROWS as usize, "a module has more unwind rows than a table holds");
-        let map = filled(rows)?;
-        self.rows.set(table, &map, 0).context("a table of unwind rows cannot be stored")
+        self.waiting.push((table, filled(rows)?));
+        if self.waiting.len() == MOST_WAITING { self.send_rows() } else { Ok(()) }
     }
 
-    /// Makes these the segments of the process in this slot; they are in order and do not overlap.
-    pub fn set_space(&mut self, process: u16, segments: &[Segment]) -> Result<()> {
-        // What is above is left without rules.
-        let segments = &segments[..segments.len().min(MAX_SEGMENTS as usize - 1)];
-        let header = Segment { start: segments.len() as u64, ..Segment::default() };
-        let words: Vec<[u64; 4]> = [&header].into_iter().chain(segments).map(words).collect();
-        let map = filled(&words)?;
-        let slot = u32::from(process);
-        self.spaces.set(slot, &map, 0).context("a process's unwind tables cannot be stored")?;
-        let epoch = self.epochs.get(&slot, 0)?.wrapping_add(1);
-        Ok(self.epochs.set(slot, epoch, 0)?)
+    fn send_rows(&mut self) -> Result<()> {
+        // Those that are refused once would be again.
+        let waiting = std::mem::take(&mut self.waiting);
+        put(&self.rows, &waiting).context("a table of unwind rows cannot be stored")
     }
+
+    /// Makes these the segments of the processes in these slots; they are in order and do not overlap.
+    pub fn set_spaces(&mut self, spaces: &[(u16, Vec<Segment>)]) -> Result<()> {
+        self.send_rows()?;
+        let maps: Result<Vec<_>> =
+            spaces.iter().map(|(slot, segments)| Ok((u32::from(*slot), space(segments)?))).collect();
+        put(&self.spaces, &maps?).context("a process's unwind tables cannot be stored")?;
+        for slot in spaces.iter().map(|(slot, _)| u32::from(*slot)) {
+            let epoch = self.epochs.get(&slot, 0)?.wrapping_add(1);
+            self.epochs.set(slot, epoch, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tables that may wait, each with a descriptor.
+const MOST_WAITING: usize = 256;
+
+/// Puts maps into places of an array of maps.
+fn put(array: &MapData, maps: &[(u32, MapData)]) -> Result<()> {
+    let (places, maps): (Vec<u32>, Vec<BorrowedFd<'_>>) =
+        maps.iter().map(|(place, map)| (*place, map.fd().as_fd())).unzip();
+    if places.is_empty() || bpf_call::set_all(array.fd(), &places, &maps).is_ok() {
+        return Ok(());
+    }
+    // An older kernel, or not one of them can be put: one by one, that one says why.
+    places.iter().zip(maps).try_for_each(|(place, map)| bpf_call::set_one(array.fd(), *place, map))?;
+    Ok(())
+}
+
+/// A process's segments as a map.
+fn space(segments: &[Segment]) -> Result<MapData> {
+    // What is above is left without rules.
+    let segments = &segments[..segments.len().min(MAX_SEGMENTS as usize - 1)];
+    let header = Segment { start: segments.len() as u64, ..Segment::default() };
+    let words: Vec<[u64; 4]> = [&header].into_iter().chain(segments).map(words).collect();
+    filled(&words)
 }
 
 /// A segment as the programs read it.

@@ -4,7 +4,8 @@
 //! Programs come first and then small files, so that most stacks are whole soon. A module's table is made once, for all processes.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -126,6 +127,17 @@ struct Worker {
     pending: Arc<(Mutex<u64>, Condvar)>,
 }
 
+/// When a file's table is made, before all that come later here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Program,
+    OnMostStacks,
+    Other,
+}
+
+/// A file without a table, and its size.
+type Missing = (Rank, u64, ModuleIndex, Arc<Module>);
+
 /// A module with a table.
 struct Known {
     table: u32,
@@ -138,52 +150,61 @@ struct Known {
 impl Worker {
     fn run(mut self, taken: &Receiver<Order>) {
         while let Ok(first) = taken.recv() {
-            let mut orders = 0;
-            let mut dirty = BTreeSet::new();
-            let mut take = |order: Order, worker: &mut Self, dirty: &mut BTreeSet<u16>| {
-                orders += 1;
-                dirty.insert(order.slot);
-                worker.spaces.insert(order.slot, order.mappings);
-            };
-            take(first, &mut self, &mut dirty);
+            let (mut orders, mut dirty) = (1, BTreeSet::new());
+            self.take(first, &mut dirty);
+            let mut queue = self.missing();
+            let mut are_first_there = false;
             let mut installed = Instant::now();
             loop {
                 while let Ok(order) = taken.try_recv() {
-                    take(order, &mut self, &mut dirty);
+                    self.take(order, &mut dirty);
+                    orders += 1;
+                    queue = self.missing();
                 }
-                let Some((index, module)) = self.next_module() else { break };
+                let Some((rank, _, index, module)) = queue.pop() else { break };
+                // What most stacks need does not wait for the rest.
+                if rank == Rank::Other && !are_first_there || installed.elapsed() > INSTALL_EVERY {
+                    self.install(&mut dirty);
+                    installed = Instant::now();
+                    are_first_there = rank == Rank::Other;
+                }
                 let known = self.make_table(&module);
                 self.modules.insert(index, known);
                 let maps_it = |(_, mappings): &(&u16, &Vec<Mapping>)| mappings.iter().any(|map| map.index == index);
                 dirty.extend(self.spaces.iter().filter(maps_it).map(|(slot, _)| *slot));
-                if installed.elapsed() > INSTALL_EVERY {
-                    self.install(&mut dirty);
-                    installed = Instant::now();
-                }
             }
             self.install(&mut dirty);
             carried_out(&self.pending, orders);
         }
     }
 
-    /// The file whose table is made next: a program, then what most stacks lead through, and then the smallest.
-    fn next_module(&self) -> Option<(ModuleIndex, Arc<Module>)> {
-        let missing = self.spaces.values().flatten().filter(|mapping| !self.modules.contains_key(&mapping.index));
-        let size = |mapping: &&Mapping| {
-            mapping.module.file.as_ref().and_then(|file| file.file.metadata().ok()).map_or(0, |metadata| metadata.len())
-        };
+    fn take(&mut self, order: Order, dirty: &mut BTreeSet<u16>) {
+        dirty.insert(order.slot);
+        self.spaces.insert(order.slot, order.mappings);
+    }
+
+    /// The files that have no table yet, the one whose table is made next last: a program, then what most stacks lead
+    /// through, and then the smallest.
+    fn missing(&self) -> Vec<Missing> {
         // A program lies below its libraries.
-        let is_program = |mapping: &Mapping| {
-            self.spaces.values().any(|mappings| mappings.first().is_some_and(|first| first.index == mapping.index))
-        };
-        let rank = |mapping: &&Mapping| match () {
-            () if is_program(mapping) => 0,
-            () if is_on_most_stacks(&mapping.module) => 1,
-            () => 2,
-        };
+        let first = |mappings: &Vec<Mapping>| mappings.first().map(|mapping| mapping.index);
+        let programs: BTreeSet<ModuleIndex> = self.spaces.values().filter_map(first).collect();
+        let mut missing: BTreeMap<ModuleIndex, Missing> = BTreeMap::new();
+        for mapping in self.spaces.values().flatten().filter(|mapping| !self.modules.contains_key(&mapping.index)) {
+            missing.entry(mapping.index).or_insert_with(|| {
+                let module = Arc::clone(&mapping.module);
+                let size = module.file.as_ref().and_then(|file| file.file.metadata().ok());
+                let rank = match () {
+                    () if programs.contains(&mapping.index) => Rank::Program,
+                    () if is_on_most_stacks(&module) => Rank::OnMostStacks,
+                    () => Rank::Other,
+                };
+                (rank, size.map_or(0, |metadata| metadata.len()), mapping.index, module)
+            });
+        }
+        let mut missing: Vec<Missing> = missing.into_values().collect();
+        missing.sort_by_key(|(rank, size, index, _)| Reverse((*rank, *size, *index)));
         missing
-            .min_by_key(|mapping| (rank(mapping), size(mapping)))
-            .map(|mapping| (mapping.index, Arc::clone(&mapping.module)))
     }
 
     fn make_table(&mut self, module: &Module) -> Option<Known> {
@@ -242,19 +263,22 @@ impl Worker {
 
     /// Makes known which tables hold where.
     fn install(&mut self, dirty: &mut BTreeSet<u16>) {
-        for slot in std::mem::take(dirty) {
-            let mappings = self.spaces.get(&slot).map_or(&[][..], Vec::as_slice);
-            let segments: Vec<Segment> = mappings
-                .iter()
-                .filter_map(|mapping| self.modules.get(&mapping.index)?.as_ref()?.segment(mapping))
-                .collect();
-            if let Err(error) = self.tables.set_space(slot, &segments) {
-                self.notices.say(&format!("stacks may end early: {error:#}"));
-            }
-            if mappings.is_empty() {
+        let slots = std::mem::take(dirty);
+        let spaces: Vec<(u16, Vec<Segment>)> = slots.iter().map(|slot| (*slot, self.segments(*slot))).collect();
+        if let Err(error) = self.tables.set_spaces(&spaces) {
+            self.notices.say(&format!("stacks may end early: {error:#}"));
+        }
+        for slot in slots {
+            if self.spaces.get(&slot).is_some_and(Vec::is_empty) {
                 self.spaces.remove(&slot);
             }
         }
+    }
+
+    /// What a process maps that there are tables for, in order of address.
+    fn segments(&self, slot: u16) -> Vec<Segment> {
+        let mappings = self.spaces.get(&slot).map_or(&[][..], Vec::as_slice).iter();
+        mappings.filter_map(|mapping| self.modules.get(&mapping.index)?.as_ref()?.segment(mapping)).collect()
     }
 }
 
