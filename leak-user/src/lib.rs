@@ -8,6 +8,7 @@ pub mod cli;
 pub mod doctor;
 pub mod growth;
 pub mod ledger;
+pub mod memory;
 pub mod notice;
 pub mod probe;
 pub mod process;

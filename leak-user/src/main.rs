@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    leak_user::memory::keep_large_blocks_apart();
     leak_user::cli::main()
 }

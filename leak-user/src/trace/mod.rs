@@ -41,6 +41,7 @@ pub use launch::{CHILD_ARGUMENT, Launched, become_program};
 use crate::{
     growth::{History, Point},
     ledger::{Ledger, Sizes},
+    memory,
     notice::Notices,
     probe::{
         calibrate,
@@ -177,6 +178,7 @@ impl Trace {
     /// Traces until told to stop or nothing is left to trace; every report goes through the renderer.
     pub async fn run(mut self, renderer: Renderer) -> Result<()> {
         self.began = Instant::now();
+        memory::give_back();
         let target_cpu = self.fleet.cpu();
         self.cost.begin(self.fleet.hits(|slot| self.upward.hits.of(slot))?, target_cpu);
         let reporter = Reporter::start(renderer)?;

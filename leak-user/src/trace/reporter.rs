@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::draft::Draft;
-use crate::{process::modules::Location, report::Renderer, symbolize::Symbolizer};
+use crate::{memory, process::modules::Location, report::Renderer, symbolize::Symbolizer};
 
 /// Drafts that may wait. While one is being named, the next waits; a third is dropped, as its figures would be stale.
 const WAITING: usize = 1;
@@ -69,6 +69,7 @@ fn write_all(drafts: &Receiver<Draft>, renderer: Renderer) -> io::Result<()> {
         let mut out = io::stdout().lock();
         renderer.write(&draft.report, &mut out)?;
         out.flush()?;
+        memory::give_back();
     }
     Ok(())
 }
