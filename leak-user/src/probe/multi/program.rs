@@ -8,7 +8,9 @@ use std::{
     ffi::CStr,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    panic::resume_unwind,
     path::Path,
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -89,32 +91,38 @@ impl Programs {
         });
         object.relocate_maps(known, &text_sections)?;
         object.relocate_calls(&text_sections)?;
-        let mut programs = BTreeMap::new();
-        for (name, run) in names {
-            let program = object.programs.get(*name).with_context(|| format!("there is no program `{name}`"))?;
-            let function = object.functions.get(&program.function_key()).context("a program without code")?;
-            let on_return = match program.section {
-                ProgramSection::UProbe { sleepable: false } => false,
-                ProgramSection::URetProbe { sleepable: false } => true,
-                _ => bail!("the program `{name}` is none for functions"),
-            };
-            let instructions: Vec<u64> = function.instructions.iter().copied().map(word).collect();
-            let functions = Functions {
-                types: types.as_fd(),
-                records: function.func_info.func_info_bytes(),
-                record_size: function.func_info_rec_size as u32,
-            };
-            let code = Code {
-                name,
-                run: *run,
-                instructions: &instructions,
-                license: &program.license,
-                functions: Some(functions),
-            };
-            let fd = load(&code)?;
-            programs.insert((*name).to_owned(), Program { fd, run: *run, on_return });
-        }
-        Ok(Self(programs))
+        // The kernel takes its time over each, and has more than one processor.
+        let programs: Result<_> = thread::scope(|scope| {
+            let mut loading = Vec::new();
+            for (name, run) in names {
+                let program = object.programs.get(*name).with_context(|| format!("there is no program `{name}`"))?;
+                let function = object.functions.get(&program.function_key()).context("a program without code")?;
+                let on_return = match program.section {
+                    ProgramSection::UProbe { sleepable: false } => false,
+                    ProgramSection::URetProbe { sleepable: false } => true,
+                    _ => bail!("the program `{name}` is none for functions"),
+                };
+                let instructions: Vec<u64> = function.instructions.iter().copied().map(word).collect();
+                let functions = Functions {
+                    types: types.as_fd(),
+                    records: function.func_info.func_info_bytes(),
+                    record_size: function.func_info_rec_size as u32,
+                };
+                let license = &*program.license;
+                let fd = scope.spawn(move || {
+                    load(&Code { name, run: *run, instructions: &instructions, license, functions: Some(functions) })
+                });
+                loading.push((*name, *run, on_return, fd));
+            }
+            loading
+                .into_iter()
+                .map(|(name, run, on_return, fd)| {
+                    let fd = fd.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                    Ok((name.to_owned(), Program { fd, run, on_return }))
+                })
+                .collect()
+        });
+        Ok(Self(programs?))
     }
 
     /// Puts a program on functions of a file, in one process alone: on all of `points`, or on none. They are taken out
