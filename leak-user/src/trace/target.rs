@@ -186,16 +186,18 @@ impl Traced {
         let pid = self.target.pid;
         let before = self.probes.count();
         self.read_modules(means)?;
+        means.order_tables();
         self.attach_loader(means)?;
         means.order_tables();
-        if self.probed.is_empty() && !self.is_child {
-            // So that the first stacks are whole; those of a large program come when they are there.
-            means.supply.wait(TABLES_AT_ATTACH);
-        }
-        let Means { kernel, modules, lookup, notices, late, .. } = means;
+        let Means { kernel, modules, supply, lookup, notices, late, .. } = means;
         let mut troubles = Vec::new();
         let (mut bear_probes, mut is_new) = (false, false);
-        for found in allocators::find(modules, self.slot, pid, lookup, *notices)? {
+        let found = allocators::find(modules, self.slot, pid, lookup, *notices)?;
+        if self.probed.is_empty() && !self.is_child {
+            // So that the first stacks are whole; those of a large program come when they are there.
+            supply.wait(TABLES_AT_ATTACH);
+        }
+        for found in found {
             if self.probed.contains(&found.module) {
                 bear_probes = true;
                 continue;

@@ -57,15 +57,26 @@ struct Order {
 /// The thread's end that takes orders.
 pub struct Supply {
     orders: Sender<Order>,
-    /// Orders that are not carried out yet.
-    pending: Arc<(Mutex<u64>, Condvar)>,
+    pending: Arc<(Mutex<Pending>, Condvar)>,
 }
+
+/// Orders that are not carried out yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    /// Altogether.
+    whole: u64,
+    /// As far as most stacks need it.
+    first: u64,
+}
+
+/// The tables that are not of use to most stacks are waited for this much less.
+const LESS_FOR_OTHERS: u32 = 4;
 
 impl Supply {
     /// Starts the thread; it ends with this.
     pub fn start(tables: Tables, notices: Notices) -> Result<Self> {
         let (orders, taken) = channel();
-        let pending = Arc::new((Mutex::new(0), Condvar::new()));
+        let pending = Arc::new((Mutex::default(), Condvar::new()));
         let worker = Worker {
             tables,
             notices,
@@ -94,23 +105,35 @@ impl Supply {
             module: Arc::clone(module),
         });
         let mappings = mappings.collect();
-        *self.pending.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        change(&self.pending, |pending| {
+            pending.whole += 1;
+            pending.first += 1;
+        });
         // Should the thread be gone, stacks are walked without.
         if self.orders.send(Order { slot, mappings }).is_err() {
-            carried_out(&self.pending, 1);
+            change(&self.pending, |pending| {
+                pending.whole -= 1;
+                pending.first -= 1;
+            });
         }
     }
 
-    /// Waits until all that was ordered is there, but no longer than this.
+    /// Waits until all that was ordered is there, but no longer than this; and much less for what few stacks need.
     pub fn wait(&self, at_most: Duration) {
         let (pending, changed) = &*self.pending;
         let pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(changed.wait_timeout_while(pending, at_most, |pending| *pending > 0));
+        let wait = |pending, at_most, is_missing: fn(&mut Pending) -> bool| {
+            let waited = changed.wait_timeout_while(pending, at_most, is_missing);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        };
+        let began = Instant::now();
+        let pending = wait(pending, at_most / LESS_FOR_OTHERS, |pending| pending.whole > 0);
+        drop(wait(pending, at_most.saturating_sub(began.elapsed()), |pending| pending.first > 0));
     }
 }
 
-fn carried_out(pending: &(Mutex<u64>, Condvar), orders: u64) {
-    *pending.0.lock().unwrap_or_else(PoisonError::into_inner) -= orders;
+fn change(pending: &(Mutex<Pending>, Condvar), change: impl FnOnce(&mut Pending)) {
+    change(&mut pending.0.lock().unwrap_or_else(PoisonError::into_inner));
     pending.1.notify_all();
 }
 
@@ -124,7 +147,7 @@ struct Worker {
     modules: HashMap<ModuleIndex, Option<Known>>,
     spaces: HashMap<u16, Vec<Mapping>>,
     next_table: u32,
-    pending: Arc<(Mutex<u64>, Condvar)>,
+    pending: Arc<(Mutex<Pending>, Condvar)>,
 }
 
 /// When a file's table is made, before all that come later here.
@@ -153,7 +176,8 @@ impl Worker {
             let (mut orders, mut dirty) = (1, BTreeSet::new());
             self.take(first, &mut dirty);
             let mut queue = self.missing();
-            let mut are_first_there = false;
+            // Orders of which what most stacks need is there.
+            let mut served = 0;
             let mut installed = Instant::now();
             loop {
                 while let Ok(order) = taken.try_recv() {
@@ -162,11 +186,14 @@ impl Worker {
                     queue = self.missing();
                 }
                 let Some((rank, _, index, module)) = queue.pop() else { break };
-                // What most stacks need does not wait for the rest.
-                if rank == Rank::Other && !are_first_there || installed.elapsed() > INSTALL_EVERY {
+                let is_served_by_now = rank == Rank::Other && served < orders;
+                if is_served_by_now || installed.elapsed() > INSTALL_EVERY {
                     self.install(&mut dirty);
                     installed = Instant::now();
-                    are_first_there = rank == Rank::Other;
+                }
+                if is_served_by_now {
+                    change(&self.pending, |pending| pending.first -= orders - served);
+                    served = orders;
                 }
                 let known = self.make_table(&module);
                 self.modules.insert(index, known);
@@ -174,7 +201,10 @@ impl Worker {
                 dirty.extend(self.spaces.iter().filter(maps_it).map(|(slot, _)| *slot));
             }
             self.install(&mut dirty);
-            carried_out(&self.pending, orders);
+            change(&self.pending, |pending| {
+                pending.whole -= orders;
+                pending.first -= orders - served;
+            });
         }
     }
 
