@@ -69,13 +69,13 @@ impl RingMemory {
 /// The record whose header is at this position.
 fn record<'a>(ring: &'a [u8], position: usize, length: usize, joined: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     let start = (position + HEADER_BYTES) & (ring.len() - 1);
-    let to_end = ring.len() - start;
-    if length <= to_end {
-        return ring.get(start..start + length);
+    let (before, after) = ring.split_at(start);
+    if length <= after.len() {
+        return after.get(..length);
     }
     joined.clear();
-    joined.extend_from_slice(ring.get(start..)?);
-    joined.extend_from_slice(ring.get(..length - to_end)?);
+    joined.extend_from_slice(after);
+    joined.extend_from_slice(before.get(..length - after.len())?);
     Some(joined)
 }
 
