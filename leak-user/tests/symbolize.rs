@@ -156,7 +156,7 @@ fn an_object_that_is_broken_anywhere_costs_names_and_no_more() {
         fs::write(&path, &data).expect("our folder");
         let mut all = modules.all().to_vec();
         let file = fs::File::open(&path).expect("our file");
-        all[program] = Arc::new(Module { path, file: Some(MappedFile { file }), root: None });
+        all[program] = Arc::new(Module::new(path, Some(MappedFile { file }), None));
         let mut symbolizer = Symbolizer::default();
         for call in &calls {
             let frames = symbolizer.frames(&all, None, *call);

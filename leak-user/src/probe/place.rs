@@ -24,7 +24,7 @@ const MAX_INSTRUCTIONS: usize = 16;
 const MAX_OFFSET: usize = 64;
 
 /// Longest function whose branches are checked. No allocator's comes near; a longer one keeps its probe at the entry.
-const MAX_FUNCTION: usize = 256 << 10;
+pub const MAX_FUNCTION: usize = 256 << 10;
 
 /// Where a probe goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

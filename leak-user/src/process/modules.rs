@@ -6,9 +6,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fs::File,
     io,
+    os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -46,6 +48,35 @@ pub struct Module {
     pub file: Option<MappedFile>,
     /// The root directory of a process that maps it.
     pub root: Option<Arc<Root>>,
+    /// The file as it was when something was looked for in it, and not found.
+    searched: Mutex<Option<FileState>>,
+}
+
+impl Module {
+    /// A module in which nothing was looked for.
+    pub fn new(path: PathBuf, file: Option<MappedFile>, root: Option<Arc<Root>>) -> Self {
+        Self { path, file, root, searched: Mutex::default() }
+    }
+
+    /// The file as it was when something was looked for in it, and not found. Whoever looks says what it was.
+    pub fn searched(&self) -> MutexGuard<'_, Option<FileState>> {
+        self.searched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells a file from what it was before it was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileState {
+    changed: (i64, i64),
+    length: u64,
+}
+
+impl FileState {
+    /// The state of a file now.
+    pub fn of(file: &File) -> Option<Self> {
+        let metadata = file.metadata().ok()?;
+        Some(Self { changed: (metadata.ctime(), metadata.ctime_nsec()), length: metadata.len() })
+    }
 }
 
 /// All modules of all traced processes, each file once.
@@ -214,13 +245,10 @@ impl Modules {
 
     /// The distinct files that a process maps, each with one of its mappings: not the vDSO, which is none.
     pub fn of_process(&self, process: u16) -> Vec<(ModuleIndex, &CodeMapping)> {
-        let mut seen: Vec<(ModuleIndex, &CodeMapping)> = Vec::new();
-        for (mapping, module) in self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings) {
-            if !mapping.is_vdso() && seen.iter().all(|(known, _)| known != module) {
-                seen.push((*module, mapping));
-            }
-        }
-        seen
+        let mut seen = BTreeSet::new();
+        let mappings = self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings);
+        let first = mappings.filter(|(mapping, module)| !mapping.is_vdso() && seen.insert(*module));
+        first.map(|(mapping, module)| (*module, mapping)).collect()
     }
 
     /// The distinct files that a process maps.
@@ -247,11 +275,8 @@ impl Modules {
     fn intern(&mut self, pid: u32, mapping: &CodeMapping, origin: Option<&Arc<Origin>>) -> ModuleIndex {
         *self.by_file.entry((mapping.device, mapping.inode)).or_insert_with(|| {
             let index = ModuleIndex(self.all.len() as u32);
-            self.all.push(Arc::new(Module {
-                path: mapping.path.clone(),
-                file: mapping.open(pid).ok(),
-                root: origin.map(|origin| Arc::clone(&origin.root)),
-            }));
+            let root = origin.map(|origin| Arc::clone(&origin.root));
+            self.all.push(Arc::new(Module::new(mapping.path.clone(), mapping.open(pid).ok(), root)));
             index
         })
     }

@@ -1,6 +1,12 @@
 //! Finds the allocators in what a process maps, and where on them the probes go.
 
-use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -11,22 +17,20 @@ use crate::{
     notice::Notices,
     probe::{
         attach::{LoaderSite, Site},
-        place::place,
+        place::{MAX_FUNCTION, place},
     },
     process::{
         allocator::{self, Allocator},
         elf::ElfFile,
         maps::{CodeMapping, MappedFile},
-        modules::{ModuleIndex, Modules},
+        modules::{FileState, ModuleIndex, Modules},
+        sparse,
     },
     text::printable,
 };
 
 /// Bytes from the start of a program in which its headers and the loader's name are looked for.
 const HEADER_BYTES: u64 = 1 << 16;
-
-/// Largest object that is searched for an allocator.
-const MAX_OBJECT: u64 = 1 << 30;
 
 /// An allocator in a file that the process maps.
 pub struct Found<'a> {
@@ -67,7 +71,7 @@ pub fn find_loader(modules: &Modules, slot: u16, pid: u32) -> Option<(ModuleInde
     let named = |mapping: &CodeMapping| mapping.path.file_name() == Path::new(&loader).file_name();
     let (index, _) = modules.of_process(slot).into_iter().find(|(_, mapping)| named(mapping))?;
     let module = modules.get(index);
-    let data = read_whole(&module.file.as_ref()?.file, &loader).ok()?;
+    let data = sparse::read_symbols(&module.file.as_ref()?.file).ok()?;
     let object = ElfFile::parse(&data, &loader).ok()?;
     let symbol = object.symbols(&["_dl_debug_state"], |_| true).ok()?.into_iter().next()?;
     let code = object.code(&symbol).ok()?;
@@ -135,8 +139,8 @@ fn find_in_object<'a>(
         bail!("-O {name} is not a file; give the program or library that defines malloc");
     }
     // Read before it is looked for, so that a wrong file is called wrong rather than unmapped.
-    let data = read_whole(&fs::File::open(object).with_context(|| format!("-O {name} cannot be read"))?, &name)?;
-    ElfFile::parse(&data, &format!("-O {name}"))?;
+    let data = fs::File::open(object).and_then(|file| sparse::read_symbols(&file));
+    ElfFile::parse(&data.with_context(|| format!("-O {name} cannot be read"))?, &format!("-O {name}"))?;
     let device = (rustix::fs::major(metadata.dev()) as i32, rustix::fs::minor(metadata.dev()) as i32);
     let mapped = modules
         .of_process(slot)
@@ -155,16 +159,26 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
     let module = modules.get(index);
     let name = shown(&module.path);
     let Some(file) = &module.file else { bail!("{name} is mapped and cannot be opened; it was not searched") };
-    let data = read_whole(&file.file, &name)?;
+    let state = FileState::of(&file.file);
+    if state.is_some() && *module.searched() == state {
+        return Ok(None);
+    }
+    // The code is not read yet; what there is of it stands for how long it is.
+    let data = sparse::read_symbols(&file.file).with_context(|| format!("{name} cannot be read"))?;
     let object = ElfFile::parse(&data, &name)?;
-    let Some(allocator) = Allocator::of(&object, &name, &prefixes(prefix))? else { return Ok(None) };
+    let Some(allocator) = Allocator::of(&object, &name, &prefixes(prefix))? else {
+        *module.searched() = state;
+        return Ok(None);
+    };
     let mut refused: Vec<(&str, Signature, String)> = Vec::new();
     for function in &allocator.refused {
         refused.push((&function.name, function.signature, function.reason.clone()));
     }
     let mut sites = Vec::new();
     for function in &allocator.functions {
-        match place(function.code, function.vaddr, function.signature) {
+        let mut code = vec![0; function.code.len().min(MAX_FUNCTION + 1)];
+        file.file.read_exact_at(&mut code, function.offset).with_context(|| format!("{name} cannot be read"))?;
+        match place(&code, function.vaddr, function.signature) {
             Ok(placement) => sites.push(Site {
                 name: function.name.clone(),
                 signature: function.signature,
@@ -193,19 +207,6 @@ fn prefixes(asked: &str) -> Vec<&str> {
 fn is_essential(function: &str, signature: Signature) -> bool {
     use Signature::{Free, Mmap, Munmap, Realloc, ReallocProduct};
     matches!(signature, Free | Realloc | ReallocProduct | Mmap | Munmap) || function.ends_with("malloc")
-}
-
-fn read_whole(file: &fs::File, name: &str) -> Result<Vec<u8>> {
-    let length = file.metadata().with_context(|| format!("{name} cannot be read"))?.len();
-    if length > MAX_OBJECT {
-        bail!("{name} is larger than 1 GiB and was not searched for an allocator");
-    }
-    let mut data = Vec::with_capacity(length as usize);
-    // A second description of the same file: the table's own keeps its position for nobody.
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
-    let mut reader = fs::File::open(path).with_context(|| format!("{name} cannot be read"))?.take(MAX_OBJECT);
-    reader.read_to_end(&mut data).with_context(|| format!("{name} cannot be read"))?;
-    Ok(data)
 }
 
 fn shown(path: &Path) -> String {
