@@ -21,6 +21,7 @@ mod oracle;
 mod overload;
 mod redis;
 mod report;
+mod room;
 mod rulings;
 mod run;
 mod sampling;
