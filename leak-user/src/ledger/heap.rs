@@ -202,7 +202,7 @@ impl Part {
 }
 
 fn home(key: u64, homes: usize) -> usize {
-    (u128::from(key << PARTS_LOG2) * homes as u128 >> u64::BITS) as usize
+    ((u128::from(key << PARTS_LOG2) * homes as u128) >> u64::BITS) as usize
 }
 
 /// The part that a key belongs to.

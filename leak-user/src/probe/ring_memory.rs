@@ -114,7 +114,7 @@ impl Mapping {
 
     /// The first word of a header, which the kernel changes while the record is written.
     fn header(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset % HEADER_BYTES == 0 && offset < self.rest);
+        assert!(offset.is_multiple_of(HEADER_BYTES) && offset < self.rest);
         // SAFETY: inside the mapping and aligned, as was just looked at.
         unsafe { self.start.add(self.page + offset).cast().as_ref() }
     }

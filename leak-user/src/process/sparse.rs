@@ -155,3 +155,46 @@ fn segment_of_tables(header: &Header, data: &[u8]) -> Option<Range<u64>> {
     let (start, size) = segments.iter().find(holds)?.file_range(LE);
     Some(start..start.saturating_add(size))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _};
+
+    use super::super::{
+        elf::{
+            ElfFile,
+            tests::{LIBC, library},
+        },
+        sealed,
+    };
+    use super::*;
+
+    const NAMES: [&str; 4] = ["malloc", "free", "gnu_get_libc_version", "no_such_function"];
+
+    fn vaddrs(data: &[u8]) -> Vec<u64> {
+        let symbols = ElfFile::parse(data, "it").and_then(|object| object.symbols(&NAMES, |_| true));
+        symbols.expect("symbols").iter().map(|symbol| symbol.vaddr).collect()
+    }
+
+    #[test]
+    fn a_part_of_a_file_has_the_symbols_of_the_whole() {
+        for path in [LIBC, "/proc/self/exe"] {
+            let Some(whole) = library(path) else { continue };
+            let part = read_symbols(&File::open(path).unwrap()).unwrap();
+            assert_eq!(vaddrs(&part), vaddrs(&whole));
+            assert_eq!(part.len(), whole.len());
+            assert_ne!(part, *whole, "the code of {path} is left out");
+        }
+    }
+
+    #[test]
+    fn a_file_without_sections_is_read_whole() {
+        let Ok(mut whole) = fs::read(LIBC) else { return };
+        // `e_shoff`, `e_shnum` and `e_shstrndx`.
+        whole[40..48].fill(0);
+        whole[60..64].fill(0);
+        let mut file = sealed::new().unwrap();
+        file.write_all(&whole).unwrap();
+        assert_eq!(read_symbols(&file).unwrap(), whole);
+    }
+}
