@@ -6,6 +6,7 @@
 use aya_ebpf::{
     EbpfContext as _,
     bindings::pt_regs,
+    cty::c_void,
     helpers::{bpf_get_attach_cookie, generated::bpf_get_func_ip},
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
@@ -22,8 +23,12 @@ use crate::{
 
 /// On entry and on return of a function that gives out, moves or unmaps memory, where the kernel runs one program for
 /// both (a session, Linux 6.13): 1 at entry leaves the return alone, so that it costs nothing.
-#[uprobe]
-pub fn session(ctx: ProbeContext) -> u32 {
+///
+/// Written out, for the macro's program always returns 0.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "uprobe")]
+extern "C" fn session(ctx: *mut c_void) -> u32 {
+    let ctx = ProbeContext::new(ctx);
     // SAFETY: the context of a probe program is valid while it runs.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
     // SAFETY: as above. The helper gives the function's address, which is the program counter only at its entry.
@@ -83,7 +88,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     if is_drawn {
         let is_taken = !takes_none && draw::takes(&sampling, request.size);
         if !is_taken && !is_old_told {
-            mark::leave(regs, ret, raw);
+            mark::leave(regs, ret, cookie);
             return None;
         }
         period = if is_taken { sampling.period } else { NOT_TAKEN };
@@ -96,6 +101,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         sp: regs.rsp,
         ret,
         cookie: Cookie { signature: request.signature as u8, ..cookie }.pack(),
+        probe: cookie.pack(),
         size: request.size,
         out: request.out,
         old: if is_old_told { request.old } else { 0 },
@@ -106,15 +112,15 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         pauses: u64::from(sampling.pauses),
         is_drawn: u64::from(is_drawn),
     };
-    follow(raw, regs, thread)
+    follow(regs, thread)
 }
 
 /// Begins to follow the thread's next call, unless the allocator makes it to itself.
 ///
 /// What the call is stands in memory: the verifier would follow each kind of call by itself through the walks.
 #[inline(always)]
-fn follow(raw: u64, regs: &pt_regs, thread: &mut Thread) -> Option<()> {
-    if let Some((around, trampoline)) = thread.call_around(regs).or_else(|| mark::around(regs, raw, thread)) {
+fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
+    if let Some((around, trampoline)) = thread.call_around(regs).or_else(|| mark::around(regs, thread)) {
         if thread.is_inside(regs, around, trampoline) {
             return None;
         }

@@ -40,6 +40,8 @@ pub struct Call {
     pub ret: u64,
     /// The probe's cookie.
     pub cookie: u64,
+    /// The same, but as it is and not for what the call amounts to.
+    pub probe: u64,
     /// Bytes asked for.
     pub size: u64,
     /// Where the result will be stored, for an out-pointer.
