@@ -228,6 +228,20 @@ impl WalkEnd {
     pub const ALL: [Self; 6] =
         [Self::Bottom, Self::TooDeep, Self::Unruled, Self::Unsupported, Self::NotAFrame, Self::Unreadable];
 
+    /// The one with this number, if there is one.
+    #[inline(always)]
+    pub const fn from_u16(value: u16) -> Option<Self> {
+        Some(match value {
+            0 => Self::Bottom,
+            1 => Self::TooDeep,
+            2 => Self::Unruled,
+            3 => Self::Unsupported,
+            4 => Self::NotAFrame,
+            5 => Self::Unreadable,
+            _ => return None,
+        })
+    }
+
     /// What counts the walks that ended so.
     pub const fn counter(self) -> Counter {
         match self {

@@ -16,10 +16,14 @@
     reason = "a call in BPF costs a frame of its 512-byte stack and hides bounds from the verifier"
 )]
 
+mod climb;
+mod memo;
 mod row;
 mod rule;
 mod step;
 
+pub use climb::{Climber, Code, Ground, Initial, USER_SPACE};
+pub use memo::{MEMO_WORDS, Memo, Outcome, REACH, Subject};
 pub use row::{MAX_ROWS, MAX_RULES, NO_RULE, Row, search};
 pub use rule::{Cfa, Rule, Saved, Unsupported};
 pub use step::{Lost, Plan, Registers, Step, UNKNOWN, by_pointer, fp_step, step};

@@ -175,6 +175,25 @@ impl Rule {
         unpack(self.bx_tag(), self.bx_words())
     }
 
+    /// Whether `rbp` leads to where something lies.
+    #[inline(always)]
+    pub(super) const fn counts_from_bp(self) -> bool {
+        let kinds = 1 << BP | 1 << DEREF_BP;
+        kinds >> self.kind() & 1 != 0 || self.bp_tag() == AT_BP || self.bx_tag() == AT_BP
+    }
+
+    /// Whether `rbx` does.
+    #[inline(always)]
+    pub(super) const fn counts_from_bx(self) -> bool {
+        self.kind() == BX
+    }
+
+    /// Whether all registers are in a signal frame.
+    #[inline(always)]
+    pub(super) const fn is_signal(self) -> bool {
+        self.kind() == SIGNAL
+    }
+
     #[inline(always)]
     pub(super) const fn kind(self) -> u64 {
         self.0 & 15
