@@ -18,7 +18,9 @@ use leak_ebpf::{
 use crate::{
     arguments::{self, Outcome},
     call::{Call, Thread, read_user},
-    draw, emit, mark, unwind, watched,
+    draw, emit, mark,
+    unwind::{self, View},
+    watched,
 };
 
 /// On entry and on return of a function that gives out, moves or unmaps memory, where the kernel runs one program for
@@ -78,7 +80,8 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     if sampling.has(Sampling::OFF) || takes_none && signature == Signature::Mmap {
         return None;
     }
-    let ret = read_user(regs.rsp)?;
+    // Where all are taken, it is read with the rest of the stack.
+    let ret = if sampling.is_exact() { 0 } else { read_user(regs.rsp)? };
     // Address space is always followed: it goes in pieces, and calls for it are few and dear.
     let is_heap = !signature.is_mapping();
     let is_drawn = is_heap && !sampling.is_exact();
@@ -120,10 +123,14 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
 /// What the call is stands in memory: the verifier would follow each kind of call by itself through the walks.
 #[inline(always)]
 fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
-    if let Some((around, trampoline)) = thread.call_around(regs).or_else(|| mark::around(regs, thread)) {
-        if thread.is_inside(regs, around, trampoline) {
-            return None;
-        }
+    let around = match thread.call_around(regs) {
+        None if thread.next_call().ret != 0 => mark::around(regs, thread),
+        around => around,
+    };
+    if let Some((around, trampoline)) = around
+        && thread.is_inside(regs, around, trampoline)
+    {
+        return None;
     }
     if thread.call.sp != 0 {
         if thread.call.pauses == thread.next_call().pauses {
@@ -132,6 +139,7 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
         }
         thread.end_call();
     }
+    thread.next.ret = unwind::look(regs.rsp, thread)?;
     let next = thread.next_call();
     let cookie = Cookie::unpack(next.cookie);
     if next.old != 0 {
@@ -144,7 +152,7 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
     if cookie.signature != Signature::Munmap as u8 && next.period != NOT_TAKEN {
         let next = thread.next_call();
         let cookie = Cookie::unpack(next.cookie);
-        if unwind::capture(regs, next.ret, cookie, &mut thread.stack, &mut thread.window).is_none() {
+        if unwind::capture(regs, next.ret, cookie, thread).is_none() {
             // Without its stack the allocation is refused; the return handler says so once it knows that it came.
             thread.stack.id = 0;
         }
@@ -237,8 +245,27 @@ fn watch_if_drawn(process: u16, addr: u64) {
 pub fn walk(ctx: ProbeContext) -> u32 {
     // SAFETY: as in `session`.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
-    if let (Some(thread), Some(ret)) = (Thread::current_or_new(), read_user(regs.rsp)) {
-        unwind::walk(regs, ret, Cookie::unpack(cookie).process, &mut thread.stack, &mut thread.window);
+    if let Some(thread) = Thread::current_or_new()
+        && let Some(ret) = unwind::look(regs.rsp, thread)
+    {
+        unwind::walk(View::new(regs, ret, Cookie::unpack(cookie).process), regs, thread);
+    }
+    0
+}
+
+/// Does as `walk`, but for stacks that the thread remembers.
+#[uprobe]
+pub fn recall(ctx: ProbeContext) -> u32 {
+    // SAFETY: as in `enter`.
+    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    if let Some(thread) = Thread::current_or_new()
+        && let Some(ret) = unwind::look(regs.rsp, thread)
+    {
+        let view = View::new(regs, ret, Cookie::unpack(cookie).process);
+        match unwind::recall(&view, regs, thread) {
+            Some(outcome) => emit::count(outcome.end.counter(), 1),
+            None => unwind::walk(view, regs, thread),
+        }
     }
     0
 }

@@ -11,7 +11,7 @@ use leak_ebpf::{Cookie, NO_TRAMPOLINE, StackRecord, Walk};
 use crate::{
     emit, lifecycle,
     task_storage::TaskStorage,
-    unwind::{self, Window},
+    unwind::{self, Memos, Progress, Window},
 };
 
 #[btf_map]
@@ -26,8 +26,12 @@ pub struct Thread {
     pub next: Call,
     /// The stack of the call; also the scratch it is walked into.
     pub stack: StackRecord,
+    /// How far that is.
+    pub progress: Progress,
     /// What was read of it.
     pub window: Window,
+    /// The walks before.
+    pub memos: Memos,
 }
 
 /// A call that has begun.

@@ -2,35 +2,63 @@
 //!
 //! The walk starts at the return address on top of the stack, so the allocator itself may be anything. It goes up by
 //! the rules that user space has made of each module's unwind information (`tables`), or by frame pointers (`pointers`)
-//! where there are none or where that is asked for. It promises at most [`MAX_FRAMES`] steps, and says how it ended.
+//! where there are none or where that is asked for. It promises at most [`MAX_FRAMES`] steps, and says how it ended. Where
+//! the thread has walked before and nothing has changed that this rested on (`memos`), it is not done again.
 
+mod memos;
 mod pointers;
 mod rules;
 mod tables;
 mod window;
 
 use aya_ebpf::{bindings::pt_regs, macros::map, maps::Array};
-use leak_ebpf::{Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd};
+use leak_ebpf::{
+    Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd,
+    frame::{Outcome, Subject},
+};
 
-use crate::{emit, lifecycle};
-pub use rules::may_be_inside;
+use crate::{
+    call::{Thread, read_user},
+    emit, lifecycle,
+};
+use rules::{Manner, Paper};
+use tables::Space;
+use window::Width;
+
+pub use memos::Memos;
+pub use rules::{Progress, may_be_inside};
 pub use window::Window;
 
 /// Ids of stacks that user space has been sent, two places for each. A miss costs one more record, never a stack.
 #[map]
 static KNOWN: Array<u64> = Array::with_max_entries(KNOWN_STACKS, 0);
 
-/// Where a program can be: never in the first page, nor beyond what five levels of page tables span.
-const USER_SPACE: core::ops::Range<u64> = 4096..1 << 56;
-
 /// Odd, with its bits spread: Fibonacci hashing's multiplier.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Walks the stack into `record`, and makes sure that user space will know it. Gives its id, or `None` when there
-/// was no room to tell user space of it.
+/// The return address of a call that begins with this stack pointer; and looks at so much of the stack above as a walk
+/// from there is likely to need.
 #[inline(always)]
-pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecord, window: &mut Window) -> Option<u64> {
-    walk(regs, ret, cookie.process, record, window);
+pub fn look(sp: u64, thread: &mut Thread) -> Option<u64> {
+    thread.window.open(sp, thread.memos.width_at(sp));
+    // The end of the stack may lie close by, so that not as much can be read.
+    thread.window.first(sp).or_else(|| read_user(sp))
+}
+
+/// Finds the id of the stack, which [`look`] has begun with, and makes sure that user space will know it. Leaves it in
+/// the thread's record, and gives it, or `None` when there was no room to tell user space of it.
+#[inline(always)]
+pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, thread: &mut Thread) -> Option<u64> {
+    let view = View::new(regs, ret, cookie.process);
+    if let Some(outcome) = recall(&view, regs, thread)
+        && is_known(outcome.id)
+    {
+        emit::count(outcome.end.counter(), 1);
+        thread.stack.id = outcome.id;
+        return Some(outcome.id);
+    }
+    walk(view, regs, thread);
+    let record = &mut thread.stack;
     if !is_known(record.id) {
         record.head = emit::head(Kind::Stack, cookie);
         emit::stack(record)?;
@@ -39,20 +67,64 @@ pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, record: &mut StackRecor
     Some(record.id)
 }
 
-/// Walks the stack into `record`, all but its head.
+/// What a walk is made with, and which it is.
+pub struct View {
+    space: Space,
+    generation: u32,
+    way: u64,
+    subject: Subject,
+}
+
+impl View {
+    /// From a call that begins with these registers, `ret` on top of its stack.
+    #[inline(always)]
+    pub fn new(regs: &pt_regs, ret: u64, process: u16) -> Self {
+        let (space, generation) = (Space::of(process), lifecycle::generation(process));
+        let times = u64::from(space.epoch()) << 32 | u64::from(generation);
+        let subject = Subject { process: u64::from(process), times, ip: ret, sp: regs.rsp };
+        Self { space, generation, way: emit::settings().walk, subject }
+    }
+}
+
+/// What a walk would come to, if the thread remembers one that rests on the same.
 #[inline(always)]
-pub fn walk(regs: &pt_regs, ret: u64, process: u16, record: &mut StackRecord, window: &mut Window) {
-    let generation = lifecycle::generation(process);
+pub fn recall(view: &View, regs: &pt_regs, thread: &mut Thread) -> Option<Outcome> {
+    let memo = thread.memos.of(&view.subject);
+    let extent = memo.extent_for(&view.subject)?;
+    let stack = thread.window.show(regs.rsp, extent)?;
+    memo.recall(regs.rbp, regs.rbx, stack)
+}
+
+/// Walks the stack into the thread's record, all but its head.
+#[inline(always)]
+pub fn walk(view: View, regs: &pt_regs, thread: &mut Thread) {
+    let View { space, generation, way, subject } = view;
+    let record = &mut thread.stack;
     record.generation = generation;
-    record.frames[0] = ret;
+    record.frames[0] = subject.ip;
     // Tells the stack from those with the same addresses in another process, or before a change.
-    let hash = mix(u64::from(generation) << 16 | u64::from(process), ret);
-    let way = emit::settings().walk;
-    let (hash, end) = if way == Walk::Pointers as u64 {
-        pointers::walk(regs, hash, record)
+    let hash = mix(u64::from(generation) << 16 | subject.process, subject.ip);
+    if way == Walk::Pointers as u64 {
+        let (hash, end) = pointers::walk(regs, hash, record);
+        done(record, hash, end);
     } else {
-        rules::walk(regs, process, way == Walk::Auto as u64, hash, record, window)
-    };
+        let memo = thread.memos.of(&subject);
+        let takes_notes = memo.begin(subject, regs.rbp, regs.rbx);
+        let manner = Manner { pointers_too: way == Walk::Auto as u64, takes_notes };
+        let paper = Paper { progress: &mut thread.progress, record, window: &mut thread.window, memo };
+        let (hash, end) = rules::walk(regs, space, manner, hash, paper);
+        done(record, hash, end);
+        let extent = if takes_notes { memo.finish(Outcome { id: record.id, end }) } else { 0 };
+        if !thread.window.was_enough() {
+            thread.memos.took(regs.rsp, Width::FULL);
+        } else if takes_notes {
+            thread.memos.took(regs.rsp, Width::of_words(extent));
+        }
+    }
+}
+
+#[inline(always)]
+fn done(record: &mut StackRecord, hash: u64, end: WalkEnd) {
     record.end = end as u16;
     record.id = hash ^ hash >> 32;
     emit::count(end.counter(), 1);

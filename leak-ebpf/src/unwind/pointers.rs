@@ -2,9 +2,9 @@
 //! one is skipped, or the walk ends there.
 
 use aya_ebpf::{bindings::pt_regs, helpers::bpf_probe_read_user};
-use leak_ebpf::{MAX_FRAMES, StackRecord, WalkEnd};
+use leak_ebpf::{MAX_FRAMES, StackRecord, WalkEnd, frame::USER_SPACE};
 
-use super::{USER_SPACE, Walked, mix};
+use super::{Walked, mix};
 
 #[inline(always)]
 pub fn walk(regs: &pt_regs, mut hash: u64, record: &mut StackRecord) -> Walked {

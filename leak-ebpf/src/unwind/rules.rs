@@ -7,13 +7,13 @@ use core::ptr;
 use aya_ebpf::{bindings::pt_regs, cty::c_void, helpers::generated::bpf_loop};
 use leak_ebpf::{
     MAX_FRAMES, StackRecord, WalkEnd,
-    frame::{Lost, Plan, Registers, Rule, Step, by_pointer},
+    frame::{Climber, Code, Ground, Initial, Memo, Plan, Registers, Rule, Step},
 };
 
 use super::{
-    USER_SPACE, Walked, mix,
-    tables::{Code, Space},
-    window::Window,
+    Walked, mix,
+    tables::Space,
+    window::{Width, Window},
 };
 use crate::call::read_user;
 
@@ -21,50 +21,92 @@ use crate::call::read_user;
 const GO_ON: i64 = 0;
 const STOP: i64 = 1;
 
+/// How far a walk is.
+///
+/// It is kept in the thread's storage and not on the stack, where the verifier would tell each value from the next and
+/// follow all.
+#[repr(C)]
+pub struct Progress {
+    climber: Climber,
+    hash: u64,
+    end: WalkEnd,
+    takes_notes: bool,
+}
+
 /// A walk under way.
 #[repr(C)]
 struct Walker<'a> {
-    at: Registers,
-    /// Where the code is that the next rule is for.
-    pc: u64,
-    hash: u64,
-    end: WalkEnd,
-    pointers_too: bool,
-    /// Whether a step was by frame pointer.
-    is_guess: bool,
-    space: Space,
-    /// The depth is kept here and not on the stack, where the verifier would tell each from the next and follow all.
+    progress: &'a mut Progress,
     record: &'a mut StackRecord,
-    window: &'a mut Window,
+    land: Land<'a>,
 }
 
-/// Walks from a probe at a function's entry. `pointers_too` is whether to go on by frame pointer where no rule is known.
+/// What it goes over.
+#[repr(C)]
+struct Land<'a> {
+    space: Space,
+    window: &'a mut Window,
+    memo: &'a mut Memo,
+}
+
+impl Ground for Land<'_> {
+    #[inline(always)]
+    fn code_at(&mut self, pc: u64) -> Code {
+        self.space.code_at(pc)
+    }
+
+    #[inline(always)]
+    fn word(&mut self, place: u64) -> Option<u64> {
+        read_user(place)
+    }
+
+    #[inline(always)]
+    fn words(&mut self, sp: u64, places: [u64; 4]) -> Option<[u64; 4]> {
+        self.window.read(sp, places)
+    }
+
+    #[inline(always)]
+    fn note_word(&mut self, place: u64, word: u64) {
+        self.memo.note_word(place, word);
+    }
+
+    #[inline(always)]
+    fn note_initial(&mut self, register: Initial) {
+        self.memo.note_initial(register);
+    }
+}
+
+/// How to walk.
+pub struct Manner {
+    /// Whether to go on by frame pointer where no rule is known.
+    pub pointers_too: bool,
+    /// Whether to note in the memo what the outcome rests on.
+    pub takes_notes: bool,
+}
+
+/// Where a walk leaves its traces.
+pub struct Paper<'a> {
+    /// How far it is.
+    pub progress: &'a mut Progress,
+    /// The frames.
+    pub record: &'a mut StackRecord,
+    /// What is read of the stack, open where it begins.
+    pub window: &'a mut Window,
+    /// What the outcome rests on.
+    pub memo: &'a mut Memo,
+}
+
+/// Walks from a probe at a function's entry.
 #[inline(always)]
-pub fn walk(
-    regs: &pt_regs,
-    process: u16,
-    pointers_too: bool,
-    hash: u64,
-    record: &mut StackRecord,
-    window: &mut Window,
-) -> Walked {
-    window.open(regs.rsp);
+pub fn walk(regs: &pt_regs, space: Space, manner: Manner, hash: u64, paper: Paper<'_>) -> Walked {
+    let Paper { progress, record, window, memo } = paper;
     let at = Registers { ip: record.frames[0], sp: regs.rsp.wrapping_add(8), bp: regs.rbp, bx: regs.rbx };
-    let mut walker = Walker {
-        at,
-        // A return address is behind the call; one less is inside it, also where the call ends its function.
-        pc: at.ip.wrapping_sub(1),
-        hash,
-        end: WalkEnd::TooDeep,
-        pointers_too,
-        is_guess: false,
-        space: Space::of(process),
-        record,
-        window,
-    };
-    walker.record.depth = 1;
+    record.depth = 1;
+    let climber = Climber::new(at, manner.pointers_too);
+    *progress = Progress { climber, hash, end: WalkEnd::TooDeep, takes_notes: manner.takes_notes };
+    let mut walker = Walker { progress, record, land: Land { space, window, memo } };
     repeat(MAX_FRAMES as u32, go_up, &mut walker);
-    (walker.hash, walker.end)
+    (walker.progress.hash, walker.progress.end)
 }
 
 /// Calls `step` so often, until it answers [`STOP`].
@@ -83,59 +125,19 @@ extern "C" fn go_up(_time: u64, walker: *mut Walker<'_>) -> i64 {
     if depth >= MAX_FRAMES {
         return STOP;
     }
-    let at = walker.at;
-    // By frame pointer a walk can go astray, to the bottom of another stack: after such a step none is called whole.
-    let rule = match walker.space.code_at(walker.pc) {
-        Code::Ruled(rule) => Ok(rule),
-        Code::Foreign if walker.pointers_too && at.bp != 0 => {
-            walker.is_guess = true;
-            by_pointer(at)
+    let progress = &mut *walker.progress;
+    match progress.climber.go_up(progress.takes_notes, &mut walker.land) {
+        Ok(mark) => {
+            walker.record.frames[depth] = mark;
+            walker.record.depth = depth as u16 + 1;
+            progress.hash = mix(progress.hash, mark);
+            GO_ON
         }
-        Code::Foreign | Code::Gap => {
-            let is_bottom = at.bp == 0 && !walker.is_guess;
-            walker.end = if is_bottom { WalkEnd::Bottom } else { WalkEnd::Unruled };
-            return STOP;
-        }
-    };
-    let mark;
-    match rule.and_then(|rule| up(rule, at, walker.window)) {
-        Ok(Step::Up(up)) => {
-            walker.at = up;
-            walker.pc = up.ip.wrapping_sub(1);
-            mark = up.ip;
-        }
-        Ok(Step::Interrupted(up)) => {
-            walker.at = up;
-            walker.pc = up.ip;
-            // As if it were a return address, for user space looks one byte before each.
-            mark = up.ip.wrapping_add(1);
-        }
-        Ok(end) | Err(end) => {
-            walker.end = match end {
-                _ if walker.is_guess => WalkEnd::Unruled,
-                Step::Bottom => WalkEnd::Bottom,
-                Step::Lost(Lost::Unsupported) => WalkEnd::Unsupported,
-                Step::Lost(Lost::Unreadable) => WalkEnd::Unreadable,
-                _ => WalkEnd::NotAFrame,
-            };
-            return STOP;
+        Err(end) => {
+            progress.end = end;
+            STOP
         }
     }
-    if !USER_SPACE.contains(&mark) {
-        walker.end = if walker.is_guess { WalkEnd::Unruled } else { WalkEnd::NotAFrame };
-        return STOP;
-    }
-    walker.record.frames[depth] = mark;
-    walker.hash = mix(walker.hash, mark);
-    walker.record.depth = depth as u16 + 1;
-    GO_ON
-}
-
-#[inline(always)]
-fn up(rule: Rule, at: Registers, window: &mut Window) -> Result<Step, Step> {
-    let plan = Plan::new(rule, at, read_user)?;
-    let words = window.read(at.sp, plan.places).ok_or(Step::Lost(Lost::Unreadable))?;
-    Ok(plan.follow(at, words))
 }
 
 /// Frames that an allocator puts between two of its functions, at most. Beyond them a mark is believed.
@@ -158,7 +160,7 @@ struct Seeker<'a> {
 /// walk up goes past the mark: no frame returns from there.
 #[inline(always)]
 pub fn may_be_inside(regs: &pt_regs, process: u16, mark: u64, trampoline: u64, window: &mut Window) -> bool {
-    window.open(regs.rsp);
+    window.open(regs.rsp, Width::FULL);
     let mut seeker = Seeker {
         at: Registers { ip: 0, sp: regs.rsp, bp: regs.rbp, bx: regs.rbx },
         rule: Rule::AT_ENTRY,

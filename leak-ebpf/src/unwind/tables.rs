@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use leak_ebpf::{
     CACHED_RULES, MAX_PROCESSES, MAX_SEGMENTS, MAX_TABLES, Segment,
-    frame::{MAX_RULES, Rule, search},
+    frame::{Code, MAX_RULES, Rule, search},
 };
 
 use super::mix;
@@ -52,19 +52,11 @@ struct Cached {
 const FOREIGN: u64 = u64::MAX;
 const GAP: u64 = u64::MAX - 1;
 
-/// What is known of the code at an address.
-pub enum Code {
-    /// How to go up from there.
-    Ruled(Rule),
-    /// Nothing, though there is a table for the module: it was written by hand, or is where a thread of control begins.
-    Gap,
-    /// Nothing: it is in no module that has a table. What compiles as it runs keeps frame pointers.
-    Foreign,
-}
-
 /// The address space of a process, for the length of a walk.
 pub struct Space {
     process: u16,
+    /// How often it was replaced.
+    epoch: u32,
     /// Tells it from other processes' and from what it was.
     hash: u64,
 }
@@ -73,7 +65,13 @@ impl Space {
     #[inline(always)]
     pub fn of(process: u16) -> Self {
         let epoch = EPOCHS.get(u32::from(process)).copied().unwrap_or(0);
-        Self { process, hash: mix(u64::from(epoch), u64::from(process)) }
+        Self { process, epoch, hash: mix(u64::from(epoch), u64::from(process)) }
+    }
+
+    /// How often it had been replaced.
+    #[inline(always)]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// What is known of the code here.
