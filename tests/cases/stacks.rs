@@ -138,6 +138,28 @@ fn stacks_of_unoptimized_rust_are_those_of_the_compilers_runtime() {
     check_against_runtime("stacks-rs-unoptimized");
 }
 
+/// A walk that is taken for one before it is not the few that may be wrong: none is.
+fn check_again(program: &str) {
+    let machine = Machine::shared();
+    for seed in seeds() {
+        let arguments = format!("{seed} {CALLS}");
+        let truth = by_the_program(&machine, program, &arguments);
+        let told = by_leaktrace(&report_on(&machine, program, &arguments, "auto"));
+        let differences = differences(&truth, &told);
+        assert!(truth.len() == CALLS && differences.is_empty(), "{program} {arguments}: {differences:#?}");
+    }
+}
+
+#[test]
+fn stacks_that_come_again_are_told_from_those_that_differ_in_one_thing() {
+    check_again("again-optimized");
+}
+
+#[test]
+fn unoptimized_stacks_that_come_again_are_told_from_those_that_differ_in_one_thing() {
+    check_again("again-unoptimized");
+}
+
 #[test]
 fn stacks_of_c_are_those_of_a_debugger() {
     check_against_gdb("stacks-c-optimized");

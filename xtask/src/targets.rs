@@ -31,7 +31,8 @@ const NO_FRAME_POINTERS: &[&str] = &["-O2", "-g", "-fomit-frame-pointer", "-fcf-
 const UNOPTIMIZED: &[&str] = &["-O0", "-g", "-fomit-frame-pointer", "-fcf-protection", "-pthread"];
 
 /// The programs of sources that make several, or one that is not compiled as the others are.
-const VARIANTS: [(&str, &[Variant]); 6] = [
+const VARIANTS: [(&str, &[Variant]); 7] = [
+    ("again", &[Variant::with("optimized", NO_FRAME_POINTERS), Variant::with("unoptimized", UNOPTIMIZED)]),
     ("oracle", ORACLES),
     ("demo", &[Variant::PLAIN, Variant::with("nofp", NO_FRAME_POINTERS)]),
     ("pair", &[Variant::PLAIN, Variant::with("nofp", NO_FRAME_POINTERS)]),

@@ -35,14 +35,17 @@ impl Walker {
         let settings =
             LoadSettings { ring_bytes: RING_BYTES, links: LinkKind::Perf, walk: Walk::Rules, may_sample: false };
         let (mut kernel, upward, tables) = Kernel::load(settings, Notices::Quiet)?;
-        kernel.uprobe("walk")?.load()?;
+        for program in ["walk", "recall"] {
+            kernel.uprobe(program)?.load()?;
+        }
         let generations = kernel.generations();
         let modules = Modules::new(move |slot| generations.of(slot));
         Ok(Self { kernel, upward, supply: Supply::start(tables, Notices::Quiet)?, modules, next_slot: 0 })
     }
 
-    /// Walks at each malloc of this process, by perf events, from now on.
-    pub fn attach(&mut self, pid: u32) -> Result<()> {
+    /// Walks at each malloc of this process, by perf events, from now on: in any case (`walk`), or where the thread does
+    /// not remember that it has walked there before (`recall`).
+    pub fn attach(&mut self, pid: u32, program: &str) -> Result<()> {
         let slot = self.next_slot;
         self.next_slot += 1;
         self.modules.read(slot, pid)?;
@@ -50,7 +53,7 @@ impl Walker {
         self.supply.wait(PATIENCE);
         let file = libc_of(pid)?;
         let scope = UProbeScope::OneProcess(NonZeroU32::new(pid).context("there is no process 0")?);
-        for (program, offset) in places(&file, &[("walk", "malloc")])? {
+        for (program, offset) in places(&file, &[(program, "malloc")])? {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(offset),
                 cookie: Some(Cookie::new(Signature::Size0, slot, false).pack()),

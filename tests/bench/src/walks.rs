@@ -29,6 +29,7 @@ struct Row {
     depth: u32,
     kernel: Side,
     leaktrace: Side,
+    remembered: Side,
 }
 
 /// A build of the loop that does nothing at an allocation, and one that walks.
@@ -56,6 +57,7 @@ pub fn measure(targets: &Path, object: &Path) -> Result<Walks> {
         for row in &mut rows {
             row.kernel.run()?;
             row.leaktrace.run()?;
+            row.remembered.run()?;
         }
         show_progress(round, ROUNDS);
     }
@@ -68,8 +70,10 @@ impl Row {
         let mut kernel = Side::start(targets, object, Build::FramePointers, depth)?;
         kernel.probes.push(Probes::attach(object, kernel.walking.pid(), &KERNEL_WALK, LinkKind::Perf)?);
         let leaktrace = Side::start(targets, object, Build::Tables, depth)?;
-        walker.attach(leaktrace.walking.pid())?;
-        Ok(Self { depth, kernel, leaktrace })
+        walker.attach(leaktrace.walking.pid(), "walk")?;
+        let remembered = Side::start(targets, object, Build::Tables, depth)?;
+        walker.attach(remembered.walking.pid(), "recall")?;
+        Ok(Self { depth, kernel, leaktrace, remembered })
     }
 }
 
@@ -103,11 +107,15 @@ impl Side {
 impl fmt::Display for Walks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "stack walks, ns each, without what an empty probe on malloc costs\n")?;
-        writeln!(f, "| frames | bpf_get_stackid, with frame pointers | leaktrace by .eh_frame, without | x |")?;
-        writeln!(f, "|---:|---:|---:|---:|")?;
-        for Row { depth, kernel, leaktrace } in &self.rows {
-            let (kernel, leaktrace) = (kernel.cost(), leaktrace.cost());
-            writeln!(f, "| {depth} | {kernel:.0} | {leaktrace:.0} | {:.2} |", leaktrace / kernel)?;
+        writeln!(
+            f,
+            "| frames | bpf_get_stackid, with frame pointers | leaktrace by .eh_frame, without | x | where it remembers | x |"
+        )?;
+        writeln!(f, "|---:|---:|---:|---:|---:|---:|")?;
+        for Row { depth, kernel, leaktrace, remembered } in &self.rows {
+            let [kernel, leaktrace, remembered] = [kernel, leaktrace, remembered].map(Side::cost);
+            let [walked, recalled] = [leaktrace, remembered].map(|cost| cost / kernel);
+            writeln!(f, "| {depth} | {kernel:.0} | {leaktrace:.0} | {walked:.2} | {remembered:.0} | {recalled:.2} |")?;
         }
         let frames: Vec<String> = self.frames.iter().map(ToString::to_string).collect();
         let whole = self.whole_share * 100.0;
