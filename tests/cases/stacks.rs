@@ -14,7 +14,7 @@ use std::{collections::BTreeSet, env};
 use serde_json::Value;
 
 use crate::harness::{Machine, is_full, number};
-use walks::{MAX_FRAMES, Walk, Walks, by_gdb, by_leaktrace, by_the_program};
+use walks::{MAX_FRAMES, Walk, Walks, by_gdb, by_leaktrace, by_the_program, held_by, held_by_leaktrace};
 
 /// Allocations of a run, each from a path of its own.
 const CALLS: usize = 1100;
@@ -138,15 +138,16 @@ fn stacks_of_unoptimized_rust_are_those_of_the_compilers_runtime() {
     check_against_runtime("stacks-rs-unoptimized");
 }
 
-/// A walk that is taken for one before it is not the few that may be wrong: none is.
+/// A walk that is taken for one before it is not among the few that may be wrong: none is.
 fn check_again(program: &str) {
     let machine = Machine::shared();
     for seed in seeds() {
         let arguments = format!("{seed} {CALLS}");
-        let truth = by_the_program(&machine, program, &arguments);
-        let told = by_leaktrace(&report_on(&machine, program, &arguments, "auto"));
-        let differences = differences(&truth, &told);
-        assert!(truth.len() == CALLS && differences.is_empty(), "{program} {arguments}: {differences:#?}");
+        let truth = held_by(&by_the_program(&machine, program, &arguments));
+        let told = held_by_leaktrace(&report_on(&machine, program, &arguments, "auto"));
+        let wrong: Vec<_> = truth.iter().filter(|(calls, held)| told.get(*calls) != Some(*held)).collect();
+        assert!(truth.len() > 50, "{program} {arguments} has {} stacks", truth.len());
+        assert!(wrong.is_empty(), "{program} {arguments}: {wrong:#?}");
     }
 }
 

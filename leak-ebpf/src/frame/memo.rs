@@ -51,6 +51,9 @@ const HELD: u16 = 3;
 /// The outcome rests on more than a memo holds.
 const REFUSED: u16 = 4;
 
+/// So many words are compared without a look at how many there are.
+const TOGETHER: usize = 4;
+
 /// More words than any memo has.
 const TOO_MANY: u64 = 1 << 32;
 
@@ -65,7 +68,7 @@ pub struct Memo {
     bp_mask: u64,
     bx_mask: u64,
     id: u64,
-    /// How many words it rests on; more than [`MEMO_WORDS`] is too many.
+    /// How many words it rests on, some twice to fill up the last [`TOGETHER`]; more than [`MEMO_WORDS`] is too many.
     count: u64,
     state: u16,
     end: u16,
@@ -107,13 +110,15 @@ impl Memo {
     #[inline(always)]
     pub fn recall(&mut self, bp: u64, bx: u64, stack: &[u64; REACH]) -> Option<Outcome> {
         let mut difference = (self.bp ^ bp) & self.bp_mask | (self.bx ^ bx) & self.bx_mask;
-        let mut index = 0;
-        while index < MEMO_WORDS {
-            if index as u64 >= self.count {
+        let mut noted = 0;
+        for (places, words) in self.places.as_chunks::<TOGETHER>().0.iter().zip(self.words.as_chunks::<TOGETHER>().0) {
+            if noted >= self.count {
                 break;
             }
-            difference |= self.words[index] ^ stack[self.places[index] as usize % REACH];
-            index += 1;
+            noted += TOGETHER as u64;
+            for (place, word) in places.iter().zip(words) {
+                difference |= word ^ stack[*place as usize % REACH];
+            }
         }
         if difference != 0 {
             // It has to be seen once more before it is noted again: of stacks in turn there is nothing to remember.
@@ -181,6 +186,11 @@ impl Memo {
     /// The walk has come to this. Gives from how many words of the stack those are that it rests on.
     #[inline(always)]
     pub fn finish(&mut self, outcome: Outcome) -> u16 {
+        for _ in 1..TOGETHER {
+            if !self.count.is_multiple_of(TOGETHER as u64) {
+                self.note_word(self.subject.sp, self.subject.ip);
+            }
+        }
         self.id = outcome.id;
         self.end = outcome.end as u16;
         let is_held = self.count <= MEMO_WORDS as u64 && outcome.end as u16 != WalkEnd::Unreadable as u16;

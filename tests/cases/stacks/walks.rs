@@ -80,21 +80,49 @@ pub fn by_gdb(program: &str, arguments: &str) -> (Walks, Walks) {
     walks.into()
 }
 
-/// What leaktrace says of them.
+/// What leaktrace says of them, if there are few of each stack.
 pub fn by_leaktrace(report: &Value) -> Walks {
     let mut walks = Walks::new();
     for stack in stacks(report) {
-        let frames = stack["frames"].as_array().expect("frames");
-        let calls = frames.iter().filter(|frame| frame["inlined"] == false).map(|frame| {
-            let module = frame["module"].as_str().unwrap_or("nowhere");
-            format!("{module}+{:#x}", number(frame, "offset"))
-        });
-        let walk = Walk { is_whole: stack["complete"].as_bool(), calls: calls.collect() };
+        let walk = Walk { is_whole: stack["complete"].as_bool(), calls: calls(stack) };
         for block in stack["allocations"].as_array().expect("-a lists blocks") {
             walks.insert(number(block, "bytes"), walk.clone());
         }
     }
     walks
+}
+
+/// Bytes and blocks by the calls of their stacks.
+pub type Held = BTreeMap<Vec<String>, (u64, u64)>;
+
+/// What walks come to.
+pub fn held_by(walks: &Walks) -> Held {
+    sum(walks.iter().map(|(bytes, walk)| (walk.calls.clone(), (*bytes, 1))))
+}
+
+/// What leaktrace says, of any number of allocations.
+pub fn held_by_leaktrace(report: &Value) -> Held {
+    let held = |stack| (number(stack, "outstanding_bytes"), number(stack, "outstanding_count"));
+    sum(stacks(report).iter().map(|stack| (calls(stack), held(stack))))
+}
+
+fn sum(parts: impl Iterator<Item = (Vec<String>, (u64, u64))>) -> Held {
+    let mut held = Held::new();
+    for (calls, (bytes, blocks)) in parts {
+        let (all_bytes, all_blocks) = held.entry(calls).or_default();
+        (*all_bytes, *all_blocks) = (*all_bytes + bytes, *all_blocks + blocks);
+    }
+    held
+}
+
+/// The calls of a stack in a report.
+fn calls(stack: &Value) -> Vec<String> {
+    let frames = stack["frames"].as_array().expect("frames");
+    let calls = frames.iter().filter(|frame| frame["inlined"] == false).map(|frame| {
+        let module = frame["module"].as_str().unwrap_or("nowhere");
+        format!("{module}+{:#x}", number(frame, "offset"))
+    });
+    calls.collect()
 }
 
 /// Reads a line that begins with this mark.
