@@ -114,11 +114,12 @@ pub fn walk(view: View, regs: &pt_regs, thread: &mut Thread) {
         let paper = Paper { progress: &mut thread.progress, record, window: &mut thread.window, memo };
         let (hash, end) = rules::walk(regs, space, manner, hash, paper);
         done(record, hash, end);
-        let extent = if takes_notes { memo.finish(Outcome { id: record.id, end }) } else { 0 };
-        if !thread.window.was_enough() {
-            thread.memos.took(regs.rsp, Width::FULL);
-        } else if takes_notes {
+        let is_held = takes_notes && memo.finish(Outcome { id: record.id, end });
+        if is_held {
+            let extent = memo.extent();
             thread.memos.took(regs.rsp, Width::of_words(extent));
+        } else if !thread.window.was_enough() {
+            thread.memos.took(regs.rsp, Width::USUAL);
         }
     }
 }

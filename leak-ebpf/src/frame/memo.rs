@@ -15,7 +15,7 @@ use crate::WalkEnd;
 pub const MEMO_WORDS: usize = 64;
 
 /// From how many words of the stack, beginning at the stack pointer, these may be.
-pub const REACH: usize = 256;
+pub const REACH: usize = 512;
 
 /// Which walk a memo is of.
 #[repr(C)]
@@ -77,7 +77,7 @@ pub struct Memo {
     /// Whether it was of use since another subject last asked for its place.
     was_used: u16,
     /// Where the words are, counted in words from the stack pointer.
-    places: [u8; MEMO_WORDS],
+    places: [u16; MEMO_WORDS],
     words: [u64; MEMO_WORDS],
 }
 
@@ -164,7 +164,7 @@ impl Memo {
     pub fn note_word(&mut self, place: u64, word: u64) {
         let offset = place.wrapping_sub(self.subject.sp);
         let index = self.count as usize % MEMO_WORDS;
-        self.places[index] = (offset / 8) as u8;
+        self.places[index] = (offset / 8) as u16;
         self.words[index] = word;
         let is_near = offset & !(8 * REACH as u64 - 8) == 0;
         self.count += if is_near { 1 } else { TOO_MANY };
@@ -183,9 +183,9 @@ impl Memo {
         }
     }
 
-    /// The walk has come to this. Gives from how many words of the stack those are that it rests on.
+    /// The walk has come to this. Says whether it is held.
     #[inline(always)]
-    pub fn finish(&mut self, outcome: Outcome) -> u16 {
+    pub fn finish(&mut self, outcome: Outcome) -> bool {
         for _ in 1..TOGETHER {
             if !self.count.is_multiple_of(TOGETHER as u64) {
                 self.note_word(self.subject.sp, self.subject.ip);
@@ -195,6 +195,12 @@ impl Memo {
         self.end = outcome.end as u16;
         let is_held = self.count <= MEMO_WORDS as u64 && outcome.end as u16 != WalkEnd::Unreadable as u16;
         self.state = if is_held { HELD } else { REFUSED };
+        is_held
+    }
+
+    /// From how many words of the stack those are that it rests on, if it is held.
+    #[inline(always)]
+    pub fn extent(&self) -> u16 {
         self.extent
     }
 

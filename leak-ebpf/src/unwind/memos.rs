@@ -4,8 +4,8 @@ use leak_ebpf::frame::{Memo, Subject};
 
 use super::{mix, window::Width};
 
-/// Memos of a thread. A power of two.
-const MEMOS: usize = 16;
+/// Memos of a thread: with all else that is kept for it, they take less than 16 KiB.
+const MEMOS: usize = 12;
 
 /// Places for the widths of stacks. A power of two.
 const WIDTHS: usize = 32;
@@ -22,7 +22,9 @@ impl Memos {
     /// The memo for this subject: of it, of another one, or of nothing.
     #[inline(always)]
     pub fn of(&mut self, subject: &Subject) -> &mut Memo {
-        let place = mix(subject.ip, subject.sp) >> (u64::BITS - MEMOS.ilog2());
+        // The upper bits of a product are spread best. They become a place by multiplication, of which the verifier sees
+        // the bounds.
+        let place = (mix(subject.ip, subject.sp) >> 32) * MEMOS as u64 >> 32;
         &mut self.memos[place as usize % MEMOS]
     }
 

@@ -160,7 +160,7 @@ struct Seeker<'a> {
 /// walk up goes past the mark: no frame returns from there.
 #[inline(always)]
 pub fn may_be_inside(regs: &pt_regs, process: u16, mark: u64, trampoline: u64, window: &mut Window) -> bool {
-    window.open(regs.rsp, Width::FULL);
+    window.open(regs.rsp, Width::USUAL);
     let mut seeker = Seeker {
         at: Registers { ip: 0, sp: regs.rsp, bp: regs.rbp, bx: regs.rbx },
         rule: Rule::AT_ENTRY,

@@ -11,8 +11,11 @@ use crate::call::read_user;
 const WORDS: usize = REACH;
 const BYTES: u64 = 8 * WORDS as u64;
 
+/// Bytes that are read at once where nothing is known of the stack. More can be too many: beyond its end is nothing.
+const USUAL: u64 = BYTES / 2;
+
 /// A frame larger than this has its end looked at alone.
-const LARGE: u64 = BYTES / 2;
+const LARGE: u64 = USUAL / 2;
 
 /// Registers are saved at most this far from the end of a frame, mostly.
 const SAVED: u64 = 128;
@@ -20,46 +23,38 @@ const SAVED: u64 = 128;
 /// No stack begins here.
 const NOWHERE: u64 = u64::MAX - BYTES;
 
-/// How many words are read at once: a power of two. Zero is not yet known, and as many as can be.
+/// How many words are read at once, in parts of [`BYTES`]. Zero is not yet known, and as many as is usual.
 ///
-/// The lower bits count how many fewer these are than all, so that the verifier sees their bounds; one more bit says
-/// that this is known.
+/// One bit says that it is known, and the lower ones by how many parts it differs from what is usual, modulo [`PARTS`]:
+/// so the verifier sees the bounds of what comes of it, whatever is in memory.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
 pub struct Width(u8);
 
-impl Width {
-    /// [`WORDS`].
-    pub const FULL: Self = Self(Self::PARTS);
+const PARTS: u8 = 32;
+const PART: u64 = BYTES / PARTS as u64;
 
-    const PARTS: u8 = 32;
-    const PART: u64 = BYTES / Self::PARTS as u64;
+impl Width {
+    /// What is usual.
+    pub const USUAL: Self = Self(PARTS);
 
     /// The least in which so many words are.
     #[inline(always)]
     pub const fn of_words(words: u16) -> Self {
-        Self(match words as usize {
-            words if words <= WORDS / 8 => Self::PARTS + 28,
-            words if words <= WORDS / 4 => Self::PARTS + 24,
-            words if words <= WORDS / 2 => Self::PARTS + 16,
-            _ => Self::PARTS,
-        })
+        let parts = (8 * words as u64).div_ceil(PART) as u8;
+        Self(PARTS | parts.wrapping_sub(PARTS / 2) % PARTS)
     }
 
     /// The greater of two, of which the other one is known.
     #[inline(always)]
     pub const fn max(self, other: Self) -> Self {
-        if self.0 == 0 || self.missing() > other.missing() { other } else { self }
-    }
-
-    #[inline(always)]
-    const fn missing(self) -> u64 {
-        (self.0 % Self::PARTS) as u64
+        if self.0 == 0 || self.bytes() < other.bytes() { other } else { self }
     }
 
     #[inline(always)]
     const fn bytes(self) -> u64 {
-        BYTES - self.missing() * Self::PART
+        let parts = self.0.wrapping_add(PARTS / 2 - 1) % PARTS + 1;
+        parts as u64 * PART
     }
 }
 
@@ -67,7 +62,7 @@ impl Width {
 #[repr(C)]
 pub struct Window {
     base: u64,
-    /// Bytes that are shown, a power of two.
+    /// Bytes that are shown.
     bytes: u64,
     /// Whether a walk did with what it was first opened for.
     was_enough: bool,
@@ -110,7 +105,8 @@ impl Window {
     #[inline(always)]
     pub fn show(&mut self, place: u64, words: u16) -> Option<&[u64; WORDS]> {
         if u64::from(words) * 8 > self.bytes {
-            self.look(place, Width::FULL);
+            self.look(place, Width::of_words(words));
+            self.was_enough = false;
         }
         (self.base == place).then_some(&self.words)
     }
@@ -120,13 +116,7 @@ impl Window {
     pub fn read(&mut self, sp: u64, places: [u64; 4]) -> Option<[u64; 4]> {
         if !self.shows(places) {
             let end = places[0];
-            let base = match end.wrapping_sub(self.base) {
-                // It was narrow and is wide enough otherwise.
-                from_here if self.bytes < BYTES && from_here < BYTES => self.base,
-                _ if end.wrapping_sub(sp) < LARGE => sp,
-                _ => end.wrapping_sub(SAVED),
-            };
-            self.look(base, Width::FULL);
+            self.look(if end.wrapping_sub(sp) < LARGE { sp } else { end.wrapping_sub(SAVED) }, Width::USUAL);
             self.was_enough = false;
             if !self.shows(places) {
                 let [one, two, three, four] = places;
@@ -159,6 +149,9 @@ impl Window {
     #[inline(always)]
     fn shows(&self, places: [u64; 4]) -> bool {
         let [one, two, three, four] = places.map(|place| place.wrapping_sub(self.base));
-        (one | two | three | four) & !(self.bytes - 8) == 0
+        let is_near = (one | two | three | four) & !(BYTES - 8) == 0;
+        // Of what is near, this is below 0 where it is inside: in all four, or the sign is gone.
+        let [one, two, three, four] = [one, two, three, four].map(|offset| offset.wrapping_sub(self.bytes));
+        is_near && ((one & two & three & four) as i64) < 0
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 const SP: u64 = 0x7000;
 
 /// Words of it.
-const STACK: usize = 400;
+const STACK: usize = 700;
 
 /// A machine that is walked.
 #[derive(Clone)]
@@ -223,7 +223,7 @@ fn what_rests_on_too_much_or_lies_too_far_or_cannot_be_read_is_not_held() {
         world.learn(&mut Memo::NOTHING.clone(), 1)
     };
     assert!(frames(MEMO_WORDS, 1) && !frames(MEMO_WORDS + 1, 1));
-    assert!(frames(5, 51) && !frames(4, 64) && !frames(2, 150));
+    assert!(frames(5, 102) && !frames(4, 128) && !frames(2, 300));
     let mut unreadable = three_frames();
     unreadable.bp = 0x9000;
     assert!(!unreadable.learn(&mut Memo::NOTHING.clone(), 1));
