@@ -229,7 +229,7 @@ impl WalkEnd {
         [Self::Bottom, Self::TooDeep, Self::Unruled, Self::Unsupported, Self::NotAFrame, Self::Unreadable];
 
     /// The one with this number, if there is one.
-    #[inline(always)]
+    #[inline]
     pub const fn from_u16(value: u16) -> Option<Self> {
         Some(match value {
             0 => Self::Bottom,

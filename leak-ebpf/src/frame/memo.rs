@@ -6,7 +6,7 @@
 //!
 //! A memo says what a walk came to and not what the frames were. It holds walks that rest on no more than [`MEMO_WORDS`]
 //! words, all of them among the first [`REACH`] of the stack; it never holds one that ended where memory could not be
-//! read.
+//! read. Whether a word can still be read that nothing rests on is not asked again.
 
 use super::climb::Initial;
 use crate::WalkEnd;

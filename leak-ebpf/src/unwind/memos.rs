@@ -24,7 +24,7 @@ impl Memos {
     pub fn of(&mut self, subject: &Subject) -> &mut Memo {
         // The upper bits of a product are spread best. They become a place by multiplication, of which the verifier sees
         // the bounds.
-        let place = (mix(subject.ip, subject.sp) >> 32) * MEMOS as u64 >> 32;
+        let place = ((mix(subject.ip, subject.sp) >> 32) * MEMOS as u64) >> 32;
         &mut self.memos[place as usize % MEMOS]
     }
 

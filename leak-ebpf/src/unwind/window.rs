@@ -42,7 +42,7 @@ impl Width {
     #[inline(always)]
     pub const fn of_words(words: u16) -> Self {
         let parts = (8 * words as u64).div_ceil(PART) as u8;
-        Self(PARTS | parts.wrapping_sub(PARTS / 2) % PARTS)
+        Self(PARTS | (parts.wrapping_sub(PARTS / 2) % PARTS))
     }
 
     /// The greater of two, of which the other one is known.
