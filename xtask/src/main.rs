@@ -5,7 +5,7 @@
 //! | `build.rs`     | `build`: from a bare machine to `target/release/leaktrace`          |
 //! | `demo.rs`      | `demo`: leaktrace on a program with three known leaks               |
 //! | `test.rs`      | `test`: every test, the ones that need BPF included                 |
-//! | `bench.rs`     | `bench`: what leaktrace costs, beside a floor of empty probes         |
+//! | `bench.rs`     | `bench`: what leaktrace costs, beside empty probes and other tracers  |
 //! | `fuzz.rs`      | `fuzz`: random input for what reads bytes of hostile programs         |
 //! | `lint.rs`      | `lint`: formatting and clippy, for the host and for BPF             |
 //! | `toolchain.rs` | finds (or installs) a compiler for the kernel programs              |
@@ -62,8 +62,8 @@ enum Task {
     Demo,
     /// Build, then run all tests (they load BPF programs: as root, or through sudo)
     Test(test::Options),
-    /// Build, then measure what leaktrace costs beside a floor of empty probes (about a minute)
-    Bench,
+    /// Build, then measure what leaktrace costs beside empty probes and other tracers (about five minutes)
+    Bench(bench::Options),
     /// Build with cargo-fuzz (installed first where it is missing), then feed the parsers nonsense
     Fuzz(fuzz::Options),
     /// Check formatting, and run clippy on everything, warnings being errors
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
         Task::Build => build::run(),
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
-        Task::Bench => bench::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Lint => lint::run(),
     };

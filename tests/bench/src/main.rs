@@ -1,43 +1,39 @@
-//! What leaktrace costs, as ratios in one run. `cargo xtask bench` builds and starts it; it needs root.
+//! What leaktrace costs, beside nothing, beside floors of empty probes, and beside other tracers, as ratios in one run.
 //!
-//! Each contender traces a process of its own that runs the same loop, and all stay attached while the loops take
-//! turns: whatever else the machine does meets all of them alike. Absolute times are printed for orientation only.
+//! `cargo xtask bench` builds and starts it; it needs root. Absolute figures are for orientation only. One table a
+//! scenario goes to a file of its own, all of a run and how the demands were met to `README.md` beside them.
 
-mod loops;
+mod contender;
+mod leak_under_load;
+mod machine;
+mod peers;
 mod probes;
+mod progress;
+mod race;
+mod scenarios;
+mod scratch;
+mod series;
+mod setup;
 mod table;
+mod tools;
 mod tracer;
 mod walker;
 mod walks;
+mod workloads;
 
-use std::{
-    env, fs,
-    io::{IsTerminal, stderr},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{env, fmt::Write as _, fs, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use leak_user::probe::load::LinkKind;
-use loops::{Build, PairLoop};
-use probes::{FLOOR, Probes};
-use table::{Contender, Table};
-use tracer::Leaktrace;
-
-/// Turns that each loop takes.
-const ROUNDS: usize = 15;
-
-/// Milliseconds of one turn.
-const TURN_MS: u64 = 200;
-
-/// Frames of the loop's stack, beside those that start its thread.
-const DEPTH: u32 = 5;
+use scenarios::{Measured, SCENARIOS, Scenario};
+use setup::Setup;
+use tools::Missing;
 
 fn main() -> ExitCode {
     match measure() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            progress::clear();
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
@@ -45,49 +41,48 @@ fn main() -> ExitCode {
 }
 
 fn measure() -> Result<()> {
-    let folder = |name: &str| {
-        env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set; run `cargo xtask bench`"))
-    };
-    let targets = folder("LEAKTRACE_TARGETS")?;
-    let binary = folder("LEAKTRACE_BIN")?;
-    let floor_object = folder("LEAKTRACE_FLOOR_OBJECT")?;
-    let output = folder("LEAKTRACE_BENCH_OUTPUT")?;
-
-    let mut bare = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
-    let mut floored = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
-    let mut traced = PairLoop::start(&targets, Build::FramePointers, DEPTH)?;
-    let floor = Probes::attach(&floor_object, floored.pid(), &FLOOR, LinkKind::detect())?;
-    let leaktrace = Leaktrace::attach(&binary, traced.pid())?;
-
-    let mut contenders = [
-        Contender::new("no tracer"),
-        Contender::new("floor: empty probes on malloc, its return, and free"),
-        Contender::new("leaktrace, every allocation, stacks by unwind tables"),
-    ];
-    for round in 0..ROUNDS {
-        for (contender, pair) in contenders.iter_mut().zip([&mut bare, &mut floored, &mut traced]) {
-            contender.add(pair.run(TURN_MS)?);
+    let chosen = chosen(&env::args().skip(1).collect::<Vec<_>>())?;
+    let setup = Setup::from_environment()?;
+    fs::create_dir_all(&setup.output).context("the directory of the tables cannot be made")?;
+    let machine = machine::line();
+    let (mut verdicts, mut tables) = (String::new(), String::new());
+    for scenario in chosen {
+        let measured = measure_one(scenario, &setup)?;
+        println!("{}", measured.text);
+        fs::write(setup.output.join(scenario.name).with_extension("md"), format!("{}\n({machine})\n", measured.text))
+            .context("a table cannot be written")?;
+        for verdict in measured.verdicts {
+            writeln!(verdicts, "- {}: {verdict}", scenario.name)?;
         }
-        show_progress(round, ROUNDS);
+        write!(tables, "\n## {}\n\n{}", scenario.name, measured.text)?;
     }
-    let loss = leaktrace.finish()?;
-
-    let table =
-        Table { title: format!("malloc(64) and free in a tight loop, {DEPTH} frames deep"), contenders: &contenders };
-    let links = floor.links.name();
-    let text = format!("{table}\nThe floor's probes are attached by {links}. leaktrace lost {loss}.\n");
-    print!("{text}");
-    fs::create_dir_all(&output)?;
-    fs::write(output.join("pair.md"), &text).context("the table cannot be written")?;
-
-    let text = walks::measure(&targets, &floor_object)?.to_string();
-    print!("\n{text}");
-    fs::write(output.join("walks.md"), &text).context("the table cannot be written")
+    let summary = format!("# What leaktrace costs\n\n{machine}. Use the ratios.\n\n{verdicts}{tables}");
+    let path = setup.output.join("README.md");
+    fs::write(&path, summary).context("the summary cannot be written")?;
+    println!("{verdicts}\nAll of it is in {}.", path.display());
+    Ok(())
 }
 
-/// Says on a terminal which round of how many is over.
-fn show_progress(round: usize, rounds: usize) {
-    if stderr().is_terminal() {
-        eprint!("\rround {} of {rounds}{}", round + 1, if round + 1 == rounds { "\n" } else { "" });
+/// Measures a scenario, or says what it lacks.
+fn measure_one(scenario: &Scenario, setup: &Setup) -> Result<Measured> {
+    match scenario.run(setup) {
+        Err(error) if error.is::<Missing>() => {
+            let text = format!("Not measured: {error}.\n");
+            Ok(Measured { text, verdicts: vec![format!("not measured: {error}")] })
+        }
+        outcome => outcome.with_context(|| format!("scenario {}", scenario.name)),
     }
+}
+
+/// The scenarios of these names, or the usual ones where there are none.
+fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if let Some(unknown) = names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != **name)) {
+        let known = SCENARIOS.each_ref().map(|scenario| scenario.name).join(", ");
+        bail!("there is no scenario {unknown:?}: name some of {known}");
+    }
+    let is_chosen = |scenario: &&Scenario| match names {
+        [] => scenario.is_usual,
+        _ => names.iter().any(|name| name == scenario.name),
+    };
+    Ok(SCENARIOS.iter().filter(is_chosen).collect())
 }

@@ -25,12 +25,15 @@ use leak_user::{
     process::{
         allocator::Allocator,
         elf::ElfFile,
-        maps::{MappedFile, code_mappings},
+        maps::{CodeMapping, MappedFile, code_mappings},
     },
 };
 
-/// What stands in for a tracer: empty programs, and what each goes on.
+/// What stands in for an exact tracer: empty programs, and what each goes on.
 pub const FLOOR: [(&str, &str); 3] = [("floor_leave", "malloc"), ("floor_enter", "malloc"), ("floor_enter", "free")];
+
+/// What stands in for a tracer that needs to see calls, but most returns not.
+pub const ENTRIES: [(&str, &str); 2] = [("floor_enter", "malloc"), ("floor_enter", "free")];
 
 /// The least that sees an allocation.
 pub const EMPTY_ENTRY: [(&str, &str); 1] = [("floor_enter", "malloc")];
@@ -47,10 +50,10 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Puts programs on functions of the libc that the process maps, by links of this kind.
-    pub fn attach(object: &Path, pid: u32, probes: &[(&str, &str)], links: LinkKind) -> Result<Self> {
+    /// Puts programs on functions of a library that the process maps, by links of this kind.
+    pub fn attach(object: &Path, pid: u32, library: &str, probes: &[(&str, &str)], links: LinkKind) -> Result<Self> {
         let data = fs::read(object).context("the benchmark's programs are not built; run `cargo xtask bench`")?;
-        let file = libc_of(pid)?;
+        let file = library_of(pid, library)?.open(pid)?;
         let places = places(&file, probes)?;
         // The maps are of this one either way.
         let mut ebpf = Ebpf::load(&data)?;
@@ -72,16 +75,16 @@ impl Probes {
     }
 }
 
-/// The libc that the process maps.
-pub fn libc_of(pid: u32) -> Result<MappedFile> {
-    let mapping = code_mappings(pid)?
-        .into_iter()
-        .find(|mapping| mapping.path.to_string_lossy().contains("libc"))
-        .context("the loop program maps no libc")?;
-    Ok(mapping.open(pid)?)
+/// The mapping of the library that a process has, its file name beginning so.
+pub fn library_of(pid: u32, library: &str) -> Result<CodeMapping> {
+    let is_it = |mapping: &CodeMapping| {
+        mapping.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(library))
+    };
+    let found = code_mappings(pid)?.into_iter().find(is_it);
+    found.with_context(|| format!("process {pid} maps no {library}, which the benchmark expects its allocator in"))
 }
 
-/// Where in the file of a libc each program goes.
+/// Where in the file of a library each program goes.
 pub fn places<'a>(file: &MappedFile, probes: &[(&'a str, &str)]) -> Result<Vec<(&'a str, u64)>> {
     let bytes = fs::read(file.path())?;
     let elf = ElfFile::parse(&bytes, "libc")?;

@@ -12,7 +12,10 @@ use leak_user::{
     unwind::supply::Supply,
 };
 
-use crate::probes::{libc_of, places};
+use crate::{
+    probes::{library_of, places},
+    workloads::LIBC,
+};
 
 /// Bytes of a ring that nothing is written to.
 const RING_BYTES: u32 = 4096;
@@ -51,7 +54,7 @@ impl Walker {
         self.modules.read(slot, pid)?;
         self.supply.order(slot, &self.modules);
         self.supply.wait(PATIENCE);
-        let file = libc_of(pid)?;
+        let file = library_of(pid, LIBC)?.open(pid)?;
         let scope = UProbeScope::OneProcess(NonZeroU32::new(pid).context("there is no process 0")?);
         for (program, offset) in places(&file, &[(program, "malloc")])? {
             let point = UProbeAttachPoint {

@@ -4,17 +4,19 @@
 //! what an empty program on the same instruction of the same build costs, measured in turns with it. All are perf events,
 //! which every kernel has.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use anyhow::Result;
 use leak_user::probe::load::LinkKind;
 
 use crate::{
-    loops::{Build, PairLoop},
     probes::{EMPTY_ENTRY, KERNEL_WALK, Probes},
-    show_progress,
-    table::Contender,
+    progress,
+    scenarios::Measured,
+    series::Series,
+    setup::Setup,
     walker::Walker,
+    workloads::{Build, LIBC, Pairs, Subject, TurnTaker},
 };
 
 /// Frames of the loops' stacks, beside those that start their threads.
@@ -34,44 +36,46 @@ struct Row {
 
 /// A build of the loop that does nothing at an allocation, and one that walks.
 struct Side {
-    empty: PairLoop,
-    walking: PairLoop,
+    empty: TurnTaker,
+    walking: TurnTaker,
     probes: Vec<Probes>,
-    empty_times: Contender,
-    walking_times: Contender,
+    empty_times: Series,
+    walking_times: Series,
 }
 
 /// What was measured.
-pub struct Walks {
+struct Walks {
     rows: Vec<Row>,
     frames: Vec<usize>,
     whole_share: f64,
 }
 
 /// Measures for so long as that takes.
-pub fn measure(targets: &Path, object: &Path) -> Result<Walks> {
+pub fn measure(setup: &Setup) -> Result<Measured> {
     let mut walker = Walker::load()?;
-    let mut rows =
-        DEPTHS.iter().map(|depth| Row::start(targets, object, *depth, &mut walker)).collect::<Result<Vec<_>>>()?;
+    let mut rows = DEPTHS.iter().map(|depth| Row::start(setup, *depth, &mut walker)).collect::<Result<Vec<_>>>()?;
     for round in 0..ROUNDS {
         for row in &mut rows {
             row.kernel.run()?;
             row.leaktrace.run()?;
             row.remembered.run()?;
         }
-        show_progress(round, ROUNDS);
+        progress::show(&format!("round {} of {ROUNDS}", round + 1));
     }
+    progress::clear();
     let frames = rows.iter().map(|row| row.kernel.most_frames()).collect::<Result<_>>()?;
-    Ok(Walks { rows, frames, whole_share: walker.whole_share()? })
+    let walks = Walks { rows, frames, whole_share: walker.whole_share()? };
+    Ok(Measured { text: walks.to_string(), verdicts: Vec::new() })
 }
 
 impl Row {
-    fn start(targets: &Path, object: &Path, depth: u32, walker: &mut Walker) -> Result<Self> {
-        let mut kernel = Side::start(targets, object, Build::FramePointers, depth)?;
-        kernel.probes.push(Probes::attach(object, kernel.walking.pid(), &KERNEL_WALK, LinkKind::Perf)?);
-        let leaktrace = Side::start(targets, object, Build::Tables, depth)?;
+    fn start(setup: &Setup, depth: u32, walker: &mut Walker) -> Result<Self> {
+        let mut kernel = Side::start(setup, Build::FramePointers, depth)?;
+        let (object, pid) = (&setup.floor_object, kernel.walking.pid());
+        kernel.probes.push(Probes::attach(object, pid, LIBC, &KERNEL_WALK, LinkKind::Perf)?);
+        let leaktrace = Side::start(setup, Build::Tables, depth)?;
         walker.attach(leaktrace.walking.pid(), "walk")?;
-        let remembered = Side::start(targets, object, Build::Tables, depth)?;
+        let remembered = Side::start(setup, Build::Tables, depth)?;
         walker.attach(remembered.walking.pid(), "recall")?;
         Ok(Self { depth, kernel, leaktrace, remembered })
     }
@@ -79,17 +83,18 @@ impl Row {
 
 impl Side {
     /// Starts the loops; puts an empty program on the one, and nothing yet on the other.
-    fn start(targets: &Path, object: &Path, build: Build, depth: u32) -> Result<Self> {
-        let (empty, walking) = (PairLoop::start(targets, build, depth)?, PairLoop::start(targets, build, depth)?);
-        let probes = vec![Probes::attach(object, empty.pid(), &EMPTY_ENTRY, LinkKind::Perf)?];
-        let [empty_times, walking_times] = ["empty", "walking"].map(Contender::new);
+    fn start(setup: &Setup, build: Build, depth: u32) -> Result<Self> {
+        let pairs = Pairs { targets: setup.targets.clone(), build, depth, threads: 1, turn_ms: TURN_MS };
+        let (empty, walking) = (pairs.start_loop(None)?, pairs.start_loop(None)?);
+        let probes = vec![Probes::attach(&setup.floor_object, empty.pid(), LIBC, &EMPTY_ENTRY, LinkKind::Perf)?];
+        let (empty_times, walking_times) = Default::default();
         Ok(Self { empty, walking, probes, empty_times, walking_times })
     }
 
     /// Takes a turn with each.
     fn run(&mut self) -> Result<()> {
-        self.empty_times.add(self.empty.run(TURN_MS)?);
-        self.walking_times.add(self.walking.run(TURN_MS)?);
+        self.empty_times.add(self.empty.turn()?);
+        self.walking_times.add(self.walking.turn()?);
         Ok(())
     }
 
