@@ -66,7 +66,7 @@ impl Peer {
         let began = Instant::now();
         while !is_ready(&self) {
             if let Some(status) = self.child.try_wait()? {
-                bail!("ended at once ({status}): {}", self.last_words());
+                bail!("ended at once ({status}): {}", self.reason());
             }
             ensure!(began.elapsed() < PATIENCE, "did not attach within {} s", PATIENCE.as_secs());
             thread::sleep(Duration::from_millis(50));
@@ -80,10 +80,14 @@ impl Peer {
         targets.filter(|target| target.to_string_lossy().contains("perf_event")).count()
     }
 
-    fn last_words(&self) -> String {
+    /// What it complained of first, or said last: after a complaint, a program may fail to tidy up as well.
+    fn reason(&self) -> String {
         let said = fs::read(self.scratch.path().join("stderr")).unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing").to_owned()
+        let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+        let complaint =
+            lines.clone().find(|line| ["Exception: ", "Error: ", "ERROR: "].iter().any(|word| line.contains(word)));
+        complaint.or_else(|| lines.next_back()).unwrap_or("it said nothing").trim_end_matches('.').to_owned()
     }
 }
 

@@ -7,9 +7,13 @@ dictionaries, lists and strings, which CPython serves from its own pools, and
 byte strings above 512 bytes, text and growing lists, for which it calls malloc.
 """
 
+import collections
 import json
 import sys
 import time
+
+# Records live for a while, as they do in a program that serves somebody.
+recent = collections.deque(maxlen=20)
 
 
 class Record:
@@ -22,6 +26,7 @@ class Record:
 
 def one_loop():
     records = [Record(number) for number in range(100)]
+    recent.append(records)
     by_name = {record.name: record for record in records}
     names = sorted(by_name, reverse=True)
     text = json.dumps([{"name": name, "tags": by_name[name].tags} for name in names])
