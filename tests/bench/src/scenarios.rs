@@ -58,11 +58,11 @@ impl From<Table> for Measured {
     }
 }
 
-/// Turns of each contender, where a turn is short.
-const ROUNDS: usize = 11;
+/// Turns of each contender, where a turn is short: many, so that on a busy machine those of a round are under one load.
+const ROUNDS: usize = 31;
 
 /// Milliseconds of such a turn.
-const TURN_MS: u64 = 150;
+const TURN_MS: u64 = 60;
 
 /// Frames of the loops' stacks, beside those that start their threads.
 const DEPTH: u32 = 5;

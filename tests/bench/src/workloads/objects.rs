@@ -14,7 +14,7 @@ use crate::tools::Tool;
 const SCRIPT: &str = include_str!("objects.py");
 
 /// Milliseconds of a turn.
-const TURN_MS: u64 = 200;
+const TURN_MS: u64 = 60;
 
 const PYTHON: Tool = Tool { program: "python3", package: "python3" };
 
