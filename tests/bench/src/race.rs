@@ -61,9 +61,14 @@ impl Race<'_> {
             field.push((contender, standing));
         }
         // A round that counts for nobody: caches, tables and a tracer's own settings come to rest.
-        turn_each(&mut field, |_, _| {})?;
+        turn_each(field.iter_mut(), |_, _| {})?;
         for round in 0..self.rounds {
-            turn_each(&mut field, Series::add)?;
+            // To and fro, so that nobody always comes behind the same other: a tracer may work on after its turn.
+            if round % 2 == 0 {
+                turn_each(field.iter_mut(), Series::add)?;
+            } else {
+                turn_each(field.iter_mut().rev(), Series::add)?;
+            }
             progress::show(&format!("round {} of {}", round + 1, self.rounds));
         }
         progress::clear();
@@ -102,7 +107,10 @@ fn enter(contender: Contender, setup: &Setup, workload: &dyn Workload, library: 
 }
 
 /// Gives each a turn, and its measurement to `record`. A peer that breaks its process is out.
-fn turn_each(field: &mut [(Contender, Standing)], record: fn(&mut Series, f64)) -> Result<()> {
+fn turn_each<'a>(
+    field: impl Iterator<Item = &'a mut (Contender, Standing)>,
+    record: fn(&mut Series, f64),
+) -> Result<()> {
     for (contender, standing) in field {
         let Standing::Running(runner) = standing else { continue };
         match runner.subject.turn() {
