@@ -96,42 +96,6 @@ impl Space {
             rule => Code::Ruled(Rule::from_raw(rule)),
         }
     }
-
-    #[inline(always)]
-    fn find(&self, pc: u64) -> u64 {
-        let Some(segment) = self.segment_of(pc) else { return FOREIGN };
-        Self::find_in(&segment, pc).unwrap_or(GAP)
-    }
-
-    #[inline(always)]
-    fn find_in(segment: &Segment, pc: u64) -> Option<u64> {
-        let pc = pc.wrapping_sub(segment.base);
-        if pc > u64::from(u32::MAX) {
-            return None;
-        }
-        let rows = ROWS.get(segment.table)?;
-        let rule = search(segment.rows, pc as u32, |row| rows.get(row).copied())?;
-        RULES.get(u32::from(rule)).copied()
-    }
-
-    #[inline(always)]
-    fn segment_of(&self, pc: u64) -> Option<Segment> {
-        let segments = SPACES.get(u32::from(self.process))?;
-        let mut left = segments.get(0)?.start as u32;
-        let mut first = 1;
-        for _ in 0..MAX_SEGMENTS.ilog2() {
-            if left < 2 {
-                break;
-            }
-            let half = left / 2;
-            // Arithmetic and no branch: the verifier would follow both sides of each of these.
-            let is_below = (segments.get(first + half)?.start.wrapping_sub(pc).wrapping_sub(1) as i64) >> 63;
-            first += half & is_below as u32;
-            left -= half;
-        }
-        let segment = *segments.get(first)?;
-        (segment.start <= pc && pc < segment.end).then_some(segment)
-    }
 }
 
 /// What the tables of the process in this slot say of the code here.
@@ -140,5 +104,36 @@ impl Space {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn find_rule(process: u64, pc: u64) -> u64 {
-    Space { process: process as u16, hash: 0 }.find(pc)
+    let Some(segment) = segment_of(process as u16, pc) else { return FOREIGN };
+    find_in(&segment, pc).unwrap_or(GAP)
+}
+
+#[inline(always)]
+fn find_in(segment: &Segment, pc: u64) -> Option<u64> {
+    let pc = pc.wrapping_sub(segment.base);
+    if pc > u64::from(u32::MAX) {
+        return None;
+    }
+    let rows = ROWS.get(segment.table)?;
+    let rule = search(segment.rows, pc as u32, |row| rows.get(row).copied())?;
+    RULES.get(u32::from(rule)).copied()
+}
+
+#[inline(always)]
+fn segment_of(process: u16, pc: u64) -> Option<Segment> {
+    let segments = SPACES.get(u32::from(process))?;
+    let mut left = segments.get(0)?.start as u32;
+    let mut first = 1;
+    for _ in 0..MAX_SEGMENTS.ilog2() {
+        if left < 2 {
+            break;
+        }
+        let half = left / 2;
+        // Arithmetic and no branch: the verifier would follow both sides of each of these.
+        let is_below = (segments.get(first + half)?.start.wrapping_sub(pc).wrapping_sub(1) as i64) >> 63;
+        first += half & is_below as u32;
+        left -= half;
+    }
+    let segment = *segments.get(first)?;
+    (segment.start <= pc && pc < segment.end).then_some(segment)
 }

@@ -118,10 +118,7 @@ impl Contender {
             Self::Untraced => Box::new(Nobody),
             Self::FloorA => floor(setup, site, &FLOOR)?,
             Self::FloorB => floor(setup, site, &ENTRIES)?,
-            Self::Leaktrace(mode) => match mode.arguments(&setup.binary)? {
-                Some(arguments) => Box::new(Leaktrace::attach(&setup.binary, &arguments, site.pid)?),
-                None => return Ok(Attachment::Absent("not in this build".to_owned())),
-            },
+            Self::Leaktrace(mode) => Box::new(Leaktrace::attach(&setup.binary, mode.arguments(), site.pid)?),
             Self::Heaptrack => return Ok(or_absent(peers::heaptrack(site))),
             Self::Bpftrace => return Ok(or_absent(peers::bpftrace(site))),
             Self::Memleak => return Ok(or_absent(peers::memleak(site))),

@@ -47,16 +47,13 @@ pub fn measure(setup: &Setup) -> Result<Measured> {
         DURATION.as_secs() / 60,
         BYTES_PER_SECOND / 1000
     );
-    let Some(arguments) = Mode::Budgeted.arguments(&setup.binary)? else {
-        let verdicts = vec![BAR.verdict(None)];
-        return Ok(Measured { text: format!("{title}\n\nleaktrace's budget is not in this build.\n"), verdicts });
-    };
+    let arguments = Mode::Budgeted.arguments();
     let redis = Redis::find(1, TURN)?;
     progress::show("letting the leak show its stack");
     let leaking = stack_of_leak(setup, &redis)?;
 
     let (mut bare, mut traced) = (redis.start_server(None)?, redis.start_server(None)?);
-    let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, &arguments, traced.pid(), REPORT_SECONDS)?;
+    let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, arguments, traced.pid(), REPORT_SECONDS)?;
     let reports = Reports::read(output);
     let leaks = [Leak::start(bare.address())?, Leak::start(traced.address())?];
     let (mut untraced, mut budgeted) = (Series::default(), Series::default());
@@ -100,8 +97,8 @@ pub fn measure(setup: &Setup) -> Result<Measured> {
 /// What leaktrace names first where nothing but the leak happens.
 fn stack_of_leak(setup: &Setup, redis: &Redis) -> Result<Report> {
     let server = redis.start_server(None)?;
-    let exact = Mode::Exact.arguments(&setup.binary)?.unwrap_or_default();
-    let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, &exact, server.pid(), REPORT_SECONDS)?;
+    let exact = Mode::Exact.arguments();
+    let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, exact, server.pid(), REPORT_SECONDS)?;
     let reports = Reports::read(output);
     let leak = Leak::start(server.address())?;
     thread::sleep(ALONE);

@@ -22,23 +22,14 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// What to type for it; nothing where this build of leaktrace cannot do it.
-    pub fn arguments(self, binary: &Path) -> Result<Option<Vec<&'static str>>> {
-        if !knows_budget(binary)? {
-            return Ok((self == Self::Exact).then(|| vec!["-s", "exact"]));
+    /// What to type for it.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Exact => &["-s", "exact", "--budget", "off"],
+            Self::Sampled => &["-s", "512K", "--budget", "off"],
+            Self::Budgeted => &[],
         }
-        Ok(Some(match self {
-            Self::Exact => vec!["-s", "exact", "--budget", "off"],
-            Self::Sampled => vec!["-s", "512K", "--budget", "off"],
-            Self::Budgeted => vec![],
-        }))
     }
-}
-
-/// Whether this build takes `--budget`, and with it `-s BYTES`. To go, with its one use, once every build does.
-fn knows_budget(binary: &Path) -> Result<bool> {
-    let help = Command::new(binary).arg("--help").output().context("leaktrace cannot be started")?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains("--budget"))
 }
 
 /// A running leaktrace.
