@@ -71,9 +71,11 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     let request = arguments::read(signature, regs);
     draw::hit(cookie, |hits| {
         hits.entries += 1;
-        hits.bytes += request.as_ref().map_or(0, |request| request.size & MAX_COUNTED);
+        hits.bytes += request.size & MAX_COUNTED;
     });
-    let request = request?;
+    if request.is_idle {
+        return None;
+    }
     let sampling = draw::sampling(process);
     let takes_none = sampling.has(Sampling::NO_ALLOCATIONS);
     // An mmap that is the allocator's own cannot be told when its calls are not watched.

@@ -29,13 +29,17 @@ pub struct Request {
     pub signature: Signature,
     /// Whether what the call gives out counts; a file mapping does not, though it may replace what does.
     pub counts: bool,
+    /// Whether the call is of no interest (a file mapping that replaces nothing).
+    pub is_idle: bool,
 }
 
-/// What the call asks for, or `None` when it is of no interest (a file mapping).
+/// What the call asks for.
+///
+/// It is no `Option`: of one that is `None` the compiler would keep parts that nobody has set, which the verifier refuses.
 #[inline(always)]
-pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
+pub fn read(signature: Signature, regs: &pt_regs) -> Request {
     let (a0, a1, a2, a3) = (regs.rdi, regs.rsi, regs.rdx, regs.rcx);
-    let mut request = Request { signature, size: 0, old: 0, old_len: 0, out: 0, counts: true };
+    let mut request = Request { signature, size: 0, old: 0, old_len: 0, out: 0, counts: true, is_idle: false };
     match signature {
         Signature::Size0 => request.size = a0,
         Signature::Size1 => request.size = a1,
@@ -61,7 +65,7 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
                 request.old = a0;
                 request.old_len = a1;
             } else {
-                return None;
+                request.is_idle = true;
             }
         }
         Signature::Mremap => {
@@ -78,14 +82,14 @@ pub fn read(signature: Signature, regs: &pt_regs) -> Option<Request> {
             request.old = a0;
             request.old_len = a1;
         }
-        Signature::Free | Signature::MremapCopy => return None,
+        Signature::Free | Signature::MremapCopy => request.is_idle = true,
     }
     if signature.is_mapping() && !is_range(request.old, request.old_len) {
         // Such a call fails, and must not take others' memory off the books until it has.
         request.old = 0;
         request.old_len = 0;
     }
-    Some(request)
+    request
 }
 
 /// Whether a process can have memory here.
