@@ -106,12 +106,6 @@ impl Contender {
         matches!(self, Self::Heaptrack | Self::Bpftrace | Self::Memleak)
     }
 
-    /// Whether its probes are in whatever maps the library, so that its process needs a copy to itself.
-    pub fn needs_own_library(self) -> bool {
-        // bpftrace takes `-p` for which process to print, and puts uprobes in all (seen in 0.17).
-        self == Self::Bpftrace
-    }
-
     /// Puts it on a process, and waits until it traces.
     pub fn attach(self, setup: &Setup, site: &Site<'_>) -> Result<Attachment> {
         let attached: Box<dyn Tracing> = match self {

@@ -6,7 +6,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Context, Result};
@@ -41,6 +41,7 @@ struct Runner {
     subject: Box<dyn Subject>,
     tracing: Box<dyn Tracing>,
     series: Series,
+    _library: Scratch,
 }
 
 /// What has become of a contender.
@@ -77,31 +78,31 @@ impl Race<'_> {
     }
 }
 
-/// The library with the allocator, and a copy for those whose probes are in every process that maps it.
+/// The library with the allocator.
 struct Library {
     begins: &'static str,
     path: PathBuf,
-    copy: Scratch,
 }
 
 impl Library {
     fn of(workload: &dyn Workload) -> Result<Self> {
-        let (subject, begins, copy) = (workload.start(None)?, workload.allocator(), Scratch::make()?);
-        let path = library_of(subject.pid(), begins)?.path;
-        let name = path.file_name().unwrap_or(OsStr::new(begins));
-        fs::copy(&path, copy.path().join(name)).with_context(|| format!("{} cannot be copied", path.display()))?;
-        Ok(Self { begins, path, copy })
+        let (subject, begins) = (workload.start(None)?, workload.allocator());
+        Ok(Self { begins, path: library_of(subject.pid(), begins)?.path })
     }
 }
 
-/// Puts a contender on a process of its own.
+/// Puts a contender on a process of its own, which maps a copy of the library of its own: on a hit in one that all map,
+/// the kernel asks the probes of all, and a probe on the returns of one process traps those of each.
 fn enter(contender: Contender, setup: &Setup, workload: &dyn Workload, library: &Library) -> Result<Standing> {
-    let own: Option<&Path> = contender.needs_own_library().then(|| library.copy.path());
-    let subject = workload.start(own)?;
-    let file = own.map_or_else(|| library.path.clone(), |own| own.join(library.path.file_name().unwrap_or_default()));
+    let copy = Scratch::make()?;
+    let file = copy.path().join(library.path.file_name().unwrap_or(OsStr::new(library.begins)));
+    fs::copy(&library.path, &file).with_context(|| format!("{} cannot be copied", library.path.display()))?;
+    let subject = workload.start(Some(copy.path()))?;
     let site = Site { pid: subject.pid(), library: library.begins, file: &file };
     Ok(match contender.attach(setup, &site)? {
-        Attachment::Tracing(tracing) => Standing::Running(Runner { subject, tracing, series: Series::default() }),
+        Attachment::Tracing(tracing) => {
+            Standing::Running(Runner { subject, tracing, series: Series::default(), _library: copy })
+        }
         Attachment::Absent(reason) => Standing::Absent(reason),
     })
 }
@@ -126,7 +127,7 @@ fn turn_each<'a>(
 
 fn row(contender: Contender, standing: Standing) -> Result<Row> {
     Ok(match standing {
-        Standing::Running(Runner { subject, tracing, series }) => {
+        Standing::Running(Runner { subject, tracing, series, _library }) => {
             // Peers end with their target, the others while it lives.
             let remark = if contender.is_peer() { None } else { tracing.finish()? };
             drop(subject);
