@@ -251,7 +251,7 @@ fn a_broken_object_beside_a_good_allocator_is_named_and_costs_nothing_else() {
     let path = library(&scratch, "broken", &broken, &["-nostdlib"]);
     let mut target = ready(&machine);
     order(&mut target, &format!("map {path}"));
-    let mut leaktrace = machine.leaktrace(&format!("-v -p {} --format json -T 10000 60", target.pid()));
+    let mut leaktrace = machine.leaktrace(&format!("-v -s exact -p {} --format json -T 10000 60", target.pid()));
     let said = leaktrace.wait_until_said(&format!("the allocator in {path}"));
     assert!(said.contains("free"), "{said}");
     leaktrace.wait_until_said(&format!("probes in process {}", target.pid()));

@@ -70,19 +70,32 @@ fn check_document(report: &Value) {
             ("rss_bytes", "count"),
             ("rss_at_attach_bytes", "count"),
             ("alive", "bool"),
+            ("sample_bytes", "count"),
+            ("watched_s", "number"),
+            ("watching", "all|frees|nothing|ended"),
         ];
         check_members(process, &members);
         check_time(process["start_time"].as_str().expect("a time"));
         assert!(number(process, "rss_bytes") > 0);
     }
-    check_members(&report["mode"], &[("sample_bytes", "count"), ("unwind", "dwarf|fp")]);
-    let totals = ["outstanding_bytes", "outstanding_count", "allocated_bytes", "allocated_count", "freed_bytes"];
-    check_members(&report["totals"], &[&totals.map(|name| (name, "count"))[..], &[("freed_count", "count")]].concat());
+    let mode = [
+        ("sample_bytes", "count"),
+        ("unwind", "dwarf|fp"),
+        ("links", "session|multi|perf"),
+        ("budget_pct", "number|null"),
+        ("changes", "array"),
+        ("sorted_by", "size|count|growth|age"),
+    ];
+    check_members(&report["mode"], &mode);
+    let totals = ["outstanding", "unknown", "allocated", "freed"];
+    let totals = totals.map(|what| ["bytes", "count"].map(|unit| format!("{what}_{unit}"))).concat();
+    check_members(&report["totals"], &totals.iter().map(|name| (name.as_str(), "count")).collect::<Vec<_>>());
     let loss = ["allocations", "allocated_bytes", "frees", "stacks_truncated", "probes_missed"];
     check_members(&report["loss"], &[&loss.map(|name| (name, "count"))[..], &[("complete", "bool")]].concat());
     let cost = [
         ("events_per_s", "number"),
         ("target_slowdown_pct", "number|null"),
+        ("target_core_pct", "number|null"),
         ("tracer_cpu_pct", "number"),
         ("tracer_rss_bytes", "count"),
     ];
@@ -98,6 +111,8 @@ fn check_stack(stack: &Value) {
         ("pid", "count"),
         ("outstanding_bytes", "count"),
         ("outstanding_count", "count"),
+        ("unknown_bytes", "count"),
+        ("unknown_count", "count"),
         ("allocated_bytes", "count"),
         ("allocated_count", "count"),
         ("bytes_per_s", "signed"),
@@ -212,7 +227,8 @@ fn the_table_tells_what_a_person_must_know() {
         "leaktrace final report, ",
         "demo (pid ",
         "RSS ",
-        "every allocation, stacks by ",
+        "every allocation; probes by ",
+        "; stacks by ",
         "outstanding; since attach allocated",
         "lost:",
         "nothing",

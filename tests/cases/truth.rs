@@ -132,7 +132,7 @@ fn several_processes_at_once_are_kept_apart() {
     let pids = targets.each_ref().map(Target::pid);
     // Both ways to name several.
     let [first, second, third] = pids;
-    let arguments = format!("-v -p {first},{second} -p {third} --format json -T 10000 60");
+    let arguments = format!("-v -s exact -p {first},{second} -p {third} --format json -T 10000 60");
     let mut leaktrace = machine.leaktrace(&arguments);
     leaktrace.wait_until_said(&format!("probes in process {third}"));
     let books = targets.each_mut().map(Books::of);

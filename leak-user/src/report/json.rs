@@ -51,8 +51,8 @@ impl Formatter for Inert {
 fn finite(report: &Report) -> Cow<'_, Report> {
     let cost = &report.cost;
     let of_trace = [report.elapsed_s, cost.events_per_s, cost.tracer_cpu_pct];
-    let fine =
-        of_trace.into_iter().chain(cost.target_slowdown_pct).all(f64::is_finite) && report.stacks.iter().all(is_finite);
+    let fine = of_trace.into_iter().chain(cost.target_slowdown_pct).chain(cost.target_core_pct).all(f64::is_finite)
+        && report.stacks.iter().all(is_finite);
     if fine {
         return Cow::Borrowed(report);
     }
@@ -61,8 +61,10 @@ fn finite(report: &Report) -> Cow<'_, Report> {
     for figure in [&mut report.elapsed_s, &mut cost.events_per_s, &mut cost.tracer_cpu_pct] {
         *figure = nearest(*figure);
     }
-    // This one has a way to say that it is not known.
-    cost.target_slowdown_pct = cost.target_slowdown_pct.filter(|pct| pct.is_finite());
+    // These have a way to say that they are not known.
+    for figure in [&mut cost.target_slowdown_pct, &mut cost.target_core_pct] {
+        *figure = figure.filter(|pct| pct.is_finite());
+    }
     for stack in &mut report.stacks {
         for figure in [&mut stack.bytes_per_s, &mut stack.oldest_s, &mut stack.confidence] {
             *figure = nearest(*figure);

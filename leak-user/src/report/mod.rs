@@ -257,6 +257,8 @@ pub struct Cost {
     /// Estimated share by which the target's own work is slowed, in per cent of its CPU time: hits times the cost of
     /// one, as measured on this machine. `None` until it is calibrated.
     pub target_slowdown_pct: Option<f64>,
+    /// The same, in per cent of one core.
+    pub target_core_pct: Option<f64>,
     /// CPU time of leaktrace, per cent of one core, over the last interval.
     pub tracer_cpu_pct: f64,
     /// Resident bytes of leaktrace.

@@ -192,6 +192,7 @@ pub(super) mod sample {
             cost: Cost {
                 events_per_s: 12_345.4,
                 target_slowdown_pct: Some(8.2),
+                target_core_pct: Some(4.1),
                 tracer_cpu_pct: 0.42,
                 tracer_rss_bytes: 22_331_392,
             },

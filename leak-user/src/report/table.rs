@@ -229,7 +229,7 @@ mod tests {
             "memory: RSS 45.2 MiB at attach, 812.0 MiB now (+766.8 MiB)",
             "mode: every allocation; probes by session links; stacks by unwind information, 99.9 % whole",
             "heap: 765.4 MiB in 1,234,970 blocks outstanding; since attach allocated 5.0 GiB in",
-            "cost: 12,345 probe hits/s, target slowed by about 8.2 % (budget 5 %), leaktrace 0.4 % CPU,",
+            "cost: 12,345 probe hits/s, target slowed by about 8.2 %, 4.1 % of a core (budget 5 %), leaktrace 0.4 % CPU,",
         ] {
             assert!(text.contains(said), "{said}");
         }

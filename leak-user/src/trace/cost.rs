@@ -17,6 +17,7 @@ pub struct CostMeter {
     /// Where the slowdown was last reckoned from, and what it was.
     slowdown_since: Option<Moment>,
     slowdown_pct: Option<f64>,
+    core_pct: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,7 @@ impl CostMeter {
         Cost {
             events_per_s: hits.since(&last.hits).all() as f64 / seconds,
             target_slowdown_pct: self.slowdown_pct,
+            target_core_pct: self.core_pct,
             tracer_cpu_pct: own_cpu.saturating_sub(last.own_cpu).as_secs_f64() / seconds * 100.0,
             tracer_rss_bytes: own_rss,
         }
@@ -66,6 +68,7 @@ impl CostMeter {
         // The target's time contains what the probes took; its own work is the rest, never quite nothing.
         let spent = cost.of(&now.hits.since(&since.hits)).as_secs_f64();
         self.slowdown_pct = Some(spent / (used - spent).max(used / 20.0) * 100.0);
+        self.core_pct = Some(spent / (now.at - since.at).as_secs_f64().max(1e-3) * 100.0);
         self.slowdown_since = Some(now);
     }
 }

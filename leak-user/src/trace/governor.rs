@@ -65,8 +65,8 @@ pub enum Decision {
     LetGo(String),
 }
 
-/// A process that uses less of a core than this counts as using so much: what is spent below cannot be measured.
-const LEAST_USE: f64 = 0.02;
+/// A process that uses less of a core than this counts as using so much: one that mostly waits has time to spare.
+const LEAST_USE: f64 = 1.0;
 
 /// `/proc` counts processor time in ticks of 10 ms.
 const TICK: f64 = 0.01;

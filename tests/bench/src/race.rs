@@ -3,11 +3,7 @@
 //! All stay attached while the processes take turns: whatever else the machine does meets all of them alike. One round
 //! is a turn each, and nothing is compared but turns of one round.
 
-use std::{
-    ffi::OsStr,
-    fs,
-    path::PathBuf,
-};
+use std::{ffi::OsStr, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 

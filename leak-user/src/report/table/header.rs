@@ -152,7 +152,10 @@ fn cost(report: &Report) -> String {
     let cost = &report.cost;
     let limit = report.mode.budget_pct.map_or_else(String::new, |pct| format!(" (budget {})", percent(pct)));
     let slowed = match cost.target_slowdown_pct {
-        Some(pct) => format!("target slowed by about {}{limit}", percent(pct)),
+        Some(pct) => {
+            let core = cost.target_core_pct.map_or_else(String::new, |pct| format!(", {} of a core", percent(pct)));
+            format!("target slowed by about {}{core}{limit}", percent(pct))
+        }
         None => "slowdown of the target not measured yet".to_owned(),
     };
     format!(
