@@ -11,14 +11,12 @@ use aya_ebpf::{
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use leak_ebpf::{
-    AllocRecord, Cookie, Counter, EXACT, FreeRecord, Kind, RestoreRecord, Sampling, Signature, TakeRecord,
-};
+use leak_ebpf::{AllocRecord, Cookie, Counter, Draw, EXACT, Kind, RestoreRecord, Sampling, Signature, TakeRecord};
 
 use crate::{
     arguments::{self, Outcome},
-    call::{Call, Thread, read_user},
-    draw, emit, mark,
+    call::{Call, Thread, forget, read_user},
+    draw, emit,
     unwind::{self, View},
     watched,
 };
@@ -32,12 +30,14 @@ use crate::{
 extern "C" fn session(ctx: *mut c_void) -> u32 {
     let ctx = ProbeContext::new(ctx);
     // SAFETY: the context of a probe program is valid while it runs.
-    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
+    let regs = unsafe { &*ctx.regs };
     // SAFETY: as above. The helper gives the function's address, which is the program counter only at its entry.
     if unsafe { bpf_get_func_ip(ctx.as_ptr()) } == regs.rip {
+        // SAFETY: as above.
+        let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
         return u32::from(begin(cookie, regs).is_none());
     }
-    let _ = end(cookie, regs);
+    let _ = end(regs);
     0
 }
 
@@ -54,8 +54,8 @@ pub fn enter(ctx: ProbeContext) -> u32 {
 #[uretprobe]
 pub fn leave(ctx: RetProbeContext) -> u32 {
     // SAFETY: as in `session`.
-    let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
-    let _ = end(cookie, regs);
+    let regs = unsafe { &*ctx.regs };
+    let _ = end(regs);
     0
 }
 
@@ -82,8 +82,6 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     if sampling.has(Sampling::OFF) || takes_none && signature == Signature::Mmap {
         return None;
     }
-    // Where all are taken, it is read with the rest of the stack.
-    let ret = if sampling.is_exact() { 0 } else { read_user(regs.rsp)? };
     // Address space is always followed: it goes in pieces, and calls for it are few and dear.
     let is_heap = !signature.is_mapping();
     let is_drawn = is_heap && !sampling.is_exact();
@@ -93,7 +91,6 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     if is_drawn {
         let is_taken = !takes_none && draw::takes(&sampling, request.size);
         if !is_taken && !is_old_told {
-            mark::leave(regs, ret, cookie);
             return None;
         }
         period = if is_taken { sampling.period } else { NOT_TAKEN };
@@ -104,9 +101,8 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
     };
     thread.next = Call {
         sp: regs.rsp,
-        ret,
+        ret: 0,
         cookie: Cookie { signature: request.signature as u8, ..cookie }.pack(),
-        probe: cookie.pack(),
         size: request.size,
         out: request.out,
         old: if is_old_told { request.old } else { 0 },
@@ -116,6 +112,7 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
         period,
         pauses: u64::from(sampling.pauses),
         is_drawn: u64::from(is_drawn),
+        may_be_inside: u64::from(!sampling.is_exact()),
     };
     follow(regs, thread)
 }
@@ -125,41 +122,36 @@ fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
 /// What the call is stands in memory: the verifier would follow each kind of call by itself through the walks.
 #[inline(always)]
 fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
-    let around = match thread.call_around(regs) {
-        None if thread.next_call().ret != 0 => mark::around(regs, thread),
-        around => around,
-    };
-    if let Some((around, trampoline)) = around
+    if let Some((around, trampoline)) = thread.call_around(regs)
         && thread.is_inside(regs, around, trampoline)
     {
         return None;
     }
     if thread.call.sp != 0 {
-        if thread.call.pauses == thread.next_call().pauses {
+        if thread.call.pauses == forget(&thread.next.pauses) {
             emit::count(Counter::ReturnsMissed, 1);
             emit::count(Counter::ReturnsMissedBytes, thread.call.size);
         }
         thread.end_call();
     }
-    thread.next.ret = unwind::look(regs.rsp, thread)?;
-    let next = thread.next_call();
-    let cookie = Cookie::unpack(next.cookie);
-    if next.old != 0 {
-        if next.is_drawn != 0 {
-            watched::remove(cookie.process, next.old);
+    let ret = unwind::look(regs.rsp, thread)?;
+    thread.next.ret = ret;
+    let (old, cookie) = (forget(&thread.next.old), Cookie::unpack(forget(&thread.next.cookie)));
+    if old != 0 {
+        if forget(&thread.next.is_drawn) != 0 {
+            watched::remove(cookie.process, old);
         }
-        let head = emit::head(Kind::Take, cookie);
-        thread.next.take_sent = u64::from(emit::take(TakeRecord { head, addr: next.old, len: next.old_len }));
+        let take = TakeRecord { head: emit::head(Kind::Take, cookie), addr: old, len: forget(&thread.next.old_len) };
+        thread.next.take_sent = u64::from(emit::take(take));
     }
-    if cookie.signature != Signature::Munmap as u8 && next.period != NOT_TAKEN {
-        let next = thread.next_call();
-        let cookie = Cookie::unpack(next.cookie);
-        if unwind::capture(regs, next.ret, cookie, thread).is_none() {
+    if cookie.signature != Signature::Munmap as u8 && forget(&thread.next.period) != NOT_TAKEN {
+        let cookie = Cookie::unpack(forget(&thread.next.cookie));
+        if unwind::capture(regs, ret, cookie, thread).is_none() {
             // Without its stack the allocation is refused; the return handler says so once it knows that it came.
             thread.stack.id = 0;
         }
     }
-    thread.call = thread.next_call();
+    thread.begin_call();
     Some(())
 }
 
@@ -174,16 +166,15 @@ fn is_told(sampling: &Sampling, process: u16, addr: u64) -> bool {
 
 /// Records what came of the call that returns.
 #[inline(always)]
-fn end(raw: u64, regs: &pt_regs) -> Option<()> {
-    let thread = Thread::current().filter(|thread| thread.call_ends_at(regs.rsp));
-    draw::hit(Cookie { stepped: false, ..Cookie::unpack(raw) }, |hits| {
-        hits.returns += 1;
-        hits.told_calls += u64::from(thread.is_some());
-    });
-    let thread = thread?;
+fn end(regs: &pt_regs) -> Option<()> {
+    let thread = Thread::current()?;
+    if !thread.call_ends_at(regs.rsp) {
+        return None;
+    }
     thread.end_call();
     let call = &thread.call;
     let cookie = Cookie::unpack(call.cookie);
+    draw::hit(Cookie { stepped: false, ..cookie }, |hits| hits.told_calls += 1);
     let sampling = draw::sampling(cookie.process);
     if u64::from(sampling.pauses) != call.pauses {
         return None;
@@ -215,8 +206,11 @@ fn end(raw: u64, regs: &pt_regs) -> Option<()> {
 
 #[inline(always)]
 fn allocated(addr: u64, cookie: Cookie, signature: Signature, call: &Call, stack: u64) {
+    let head = emit::head(Kind::Alloc, cookie);
+    // Inside an earlier call that was recorded it is not; inside one that was not, it may be.
+    let function = if call.may_be_inside != 0 { cookie.function } else { 0 };
     let record =
-        AllocRecord { head: emit::head(Kind::Alloc, cookie), addr, size: call.size, stack, period: call.period };
+        AllocRecord { head, addr, size: call.size, stack, draw: Draw { period: call.period, function }.pack() };
     if call.period == EXACT {
         emit::alloc(record);
         if !signature.is_mapping() {
@@ -280,9 +274,8 @@ pub fn release(ctx: ProbeContext) -> u32 {
     let cookie = Cookie::unpack(cookie);
     let addr = regs.rdi;
     let sampling = draw::sampling(cookie.process);
-    let is_told = addr != 0
-        && is_told(&sampling, cookie.process, addr)
-        && !Thread::current().is_some_and(|thread| thread.is_inside_call(cookie.process, regs));
+    // One that an allocator frees itself, inside a call, is not the program's: user space finds it taken.
+    let is_told = addr != 0 && is_told(&sampling, cookie.process, addr);
     draw::hit(cookie, |hits| {
         hits.frees += 1;
         hits.told_frees += u64::from(is_told);
@@ -291,7 +284,7 @@ pub fn release(ctx: ProbeContext) -> u32 {
         if !sampling.is_exact() {
             watched::remove(cookie.process, addr);
         }
-        emit::free(FreeRecord { head: emit::head(Kind::Free, cookie), addr });
+        emit::free(cookie, addr);
     }
     0
 }

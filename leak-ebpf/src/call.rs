@@ -44,8 +44,6 @@ pub struct Call {
     pub ret: u64,
     /// The probe's cookie.
     pub cookie: u64,
-    /// The same, but as it is and not for what the call amounts to.
-    pub probe: u64,
     /// Bytes asked for.
     pub size: u64,
     /// Where the result will be stored, for an out-pointer.
@@ -64,6 +62,8 @@ pub struct Call {
     pub pauses: u64,
     /// Whether its period was drawn.
     pub is_drawn: u64,
+    /// Whether it can be inside a call that was not recorded.
+    pub may_be_inside: u64,
 }
 
 impl Thread {
@@ -79,12 +79,10 @@ impl Thread {
         THREADS.get()
     }
 
-    /// The call that is about to take the place of the other, as memory has it: what else is known of it, the verifier
-    /// is to forget.
+    /// Makes the call under way what `next` is.
     #[inline(always)]
-    pub fn next_call(&self) -> Call {
-        // SAFETY: the pointer is to a field of `self`.
-        unsafe { core::ptr::from_ref(&self.next).read_volatile() }
+    pub fn begin_call(&mut self) {
+        self.call = forget(&self.next);
     }
 
     /// Where the call under way lies, and the return trampoline that is its mark, if the call that begins with these
@@ -112,19 +110,11 @@ impl Thread {
             || emit::settings().walk == Walk::Pointers as u64
             || unwind::may_be_inside(
                 regs,
-                Cookie::unpack(self.next_call().cookie).process,
+                Cookie::unpack(forget(&self.next.cookie)).process,
                 around,
                 trampoline,
                 &mut self.window,
             )
-    }
-
-    /// Whether the call that begins with these registers is made by the allocator itself, inside the call under way.
-    #[inline(always)]
-    pub fn is_inside_call(&mut self, process: u16, regs: &pt_regs) -> bool {
-        let Some((around, trampoline)) = self.call_around(regs) else { return false };
-        self.next.cookie = Cookie { signature: 0, process, stepped: false }.pack();
-        self.is_inside(regs, around, trampoline)
     }
 
     /// Whether a return that leaves the stack pointer here ends the call under way.
@@ -138,6 +128,14 @@ impl Thread {
     pub fn end_call(&mut self) {
         self.call.sp = 0;
     }
+}
+
+/// A value as memory has it: what else is known of it, the verifier is to forget, or it would follow each way to it by
+/// itself.
+#[inline(always)]
+pub fn forget<T: Copy>(place: &T) -> T {
+    // SAFETY: a reference can be read.
+    unsafe { core::ptr::from_ref(place).read_volatile() }
 }
 
 /// A word of the target's memory.

@@ -102,11 +102,21 @@ pub fn refused(size: u64) {
     count(Counter::AllocsRefusedBytes, size);
 }
 
-/// Sends a free, or sets it aside.
+/// Sends that this block is being freed, or sets it aside.
 #[inline(always)]
-pub fn free(record: FreeRecord) {
-    if send(record, used()).is_none() {
-        spill(record.head, record.addr, 0);
+pub fn free(cookie: Cookie, addr: u64) {
+    let look = look();
+    // The clock costs as much as sending does; in the ring, frees stand in the order in which they came.
+    let head = Head {
+        kind: Kind::Free as u8,
+        signature: cookie.signature,
+        process: cookie.process,
+        tid: aya_ebpf::helpers::bpf_get_current_pid_tgid() as u32,
+        time: look.time,
+    };
+    if send(FreeRecord { head, addr }, look.used).is_none() {
+        // What is allocated there after this moment is another block.
+        spill(self::head(Kind::Free, cookie), addr, 0);
     }
 }
 
@@ -145,9 +155,50 @@ fn send_with<T: 'static>(record: T, flags: u64) -> Option<()> {
     Some(())
 }
 
+/// Records of a processor between two looks at how full the ring is, and at the clock. A look costs about as much as
+/// sending does.
+const LOOK_EVERY: u64 = 16;
+
+/// A ring that could fill up between two looks is looked at for every record.
+const SMALL: u64 = 1 << 18;
+
+/// What a processor saw last.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Look {
+    /// Bytes of the ring in use.
+    used: u64,
+    /// `CLOCK_MONOTONIC`.
+    time: u64,
+    /// Records until the next look.
+    left: u64,
+}
+
+#[map]
+static LOOKS: PerCpuArray<Look> = PerCpuArray::with_max_entries(1, 0);
+
+/// How full the ring is and what time it is, to within what a few records take.
+#[inline(always)]
+fn look() -> Look {
+    let Some(look) = LOOKS.get_ptr_mut(0) else { return Look { used: u64::MAX, time: 0, left: 0 } };
+    // SAFETY: the pointer is to this processor's value, which lives as long as the map; programs that interrupt one
+    // another here look a little more or less often.
+    let look = unsafe { &mut *look };
+    let settings = settings();
+    // Nearly full, it matters how full.
+    if look.left == 0 || look.used > settings.wake_above || settings.wake_above < SMALL {
+        look.used = RING.query(u64::from(BPF_RB_AVAIL_DATA));
+        // SAFETY: the helper takes nothing and cannot fail.
+        look.time = unsafe { bpf_ktime_get_ns() };
+        look.left = LOOK_EVERY;
+    }
+    look.left -= 1;
+    *look
+}
+
 #[inline(always)]
 fn used() -> u64 {
-    RING.query(u64::from(BPF_RB_AVAIL_DATA))
+    look().used
 }
 
 #[inline(always)]

@@ -6,9 +6,7 @@
 pub struct Hits {
     /// Hits at the entry of an allocating function.
     pub entries: u64,
-    /// Hits at its return.
-    pub returns: u64,
-    /// Calls of those that were followed to their return.
+    /// Calls of those that were followed to their return, and hit a probe there.
     pub told_calls: u64,
     /// Hits on a freeing function.
     pub frees: u64,
@@ -23,7 +21,7 @@ pub struct Hits {
 impl Hits {
     /// Hits of every kind.
     pub const fn all(&self) -> u64 {
-        self.entries + self.returns + self.frees
+        self.entries + self.told_calls + self.frees
     }
 
     /// Both together.
@@ -31,7 +29,6 @@ impl Hits {
     pub const fn and(&self, other: &Self) -> Self {
         Self {
             entries: self.entries + other.entries,
-            returns: self.returns + other.returns,
             told_calls: self.told_calls + other.told_calls,
             frees: self.frees + other.frees,
             told_frees: self.told_frees + other.told_frees,
@@ -45,7 +42,6 @@ impl Hits {
     pub const fn since(&self, earlier: &Self) -> Self {
         Self {
             entries: self.entries.saturating_sub(earlier.entries),
-            returns: self.returns.saturating_sub(earlier.returns),
             told_calls: self.told_calls.saturating_sub(earlier.told_calls),
             frees: self.frees.saturating_sub(earlier.frees),
             told_frees: self.told_frees.saturating_sub(earlier.told_frees),

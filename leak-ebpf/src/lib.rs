@@ -114,22 +114,34 @@ pub struct Cookie {
     pub process: u16,
     /// Whether the kernel single-steps the probed instruction, which costs about ten times as much as emulating it.
     pub stepped: bool,
+    /// The number that user space gave the function, from 1; 0 if none.
+    pub function: u16,
 }
 
 impl Cookie {
     /// The cookie of a probe on a function of this signature in this process.
-    pub const fn new(signature: Signature, process: u16, stepped: bool) -> Self {
-        Self { signature: signature as u8, process, stepped }
+    pub const fn new(signature: Signature, process: u16, stepped: bool, function: u16) -> Self {
+        Self { signature: signature as u8, process, stepped, function }
+    }
+
+    /// Of no function, in this process.
+    pub const fn of_process(process: u16) -> Self {
+        Self { signature: 0, process, stepped: false, function: 0 }
     }
 
     /// The cookie as the kernel stores it.
     pub const fn pack(self) -> u64 {
-        self.signature as u64 | (self.stepped as u64) << 8 | (self.process as u64) << 16
+        self.signature as u64 | (self.stepped as u64) << 8 | (self.process as u64) << 16 | (self.function as u64) << 32
     }
 
     /// The cookie from what the kernel stored.
     pub const fn unpack(raw: u64) -> Self {
-        Self { signature: raw as u8, stepped: raw >> 8 & 1 != 0, process: (raw >> 16) as u16 }
+        Self {
+            signature: raw as u8,
+            stepped: raw >> 8 & 1 != 0,
+            process: (raw >> 16) as u16,
+            function: (raw >> 32) as u16,
+        }
     }
 }
 
@@ -170,7 +182,8 @@ pub struct Head {
     pub process: u16,
     /// Thread id, in the initial PID namespace.
     pub tid: u32,
-    /// `CLOCK_MONOTONIC`, nanoseconds: for an allocation when it returned, for a free when it was called.
+    /// `CLOCK_MONOTONIC`, nanoseconds: for an allocation when it returned; for a free some records of its processor before
+    /// it was called.
     pub time: u64,
 }
 
@@ -283,8 +296,35 @@ pub struct AllocRecord {
     pub size: u64,
     /// The [`StackRecord::id`] of the call.
     pub stack: u64,
+    /// A [`Draw`].
+    pub draw: u64,
+}
+
+/// How it came that an allocation was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
     /// The [`Sampling::period`] at which it was taken.
     pub period: u64,
+    /// The [`Cookie::function`] that was called, if it may have been called by the allocator itself, inside a call that
+    /// was not recorded; 0 if not.
+    pub function: u16,
+}
+
+impl Draw {
+    /// Taken as every one is.
+    pub const EXACT: Self = Self { period: EXACT, function: 0 };
+
+    const PERIOD_BITS: u32 = 48;
+
+    /// As a record has it.
+    pub const fn pack(self) -> u64 {
+        self.period | (self.function as u64) << Self::PERIOD_BITS
+    }
+
+    /// From a record.
+    pub const fn unpack(raw: u64) -> Self {
+        Self { period: raw & ((1 << Self::PERIOD_BITS) - 1), function: (raw >> Self::PERIOD_BITS) as u16 }
+    }
 }
 
 /// A block that is being freed.
@@ -445,7 +485,7 @@ const _: () = {
     assert!(size_of::<Settings>() == 32);
     assert!(size_of::<Segment>() == 32);
     assert!(size_of::<Sampling>() == 24);
-    assert!(size_of::<Hits>() == 56);
+    assert!(size_of::<Hits>() == 48);
     assert!(size_of::<BlockKey>() == 16);
     assert!(KNOWN_STACKS.is_power_of_two() && CACHED_RULES.is_power_of_two());
 };

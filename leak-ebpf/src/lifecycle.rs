@@ -54,7 +54,7 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
         // SAFETY: the pointer is into the array.
         unsafe { *trampoline = emit::settings().usual_trampoline };
     }
-    let mut head = emit::head(Kind::Exec, Cookie { signature: 0, process, stepped: false });
+    let mut head = emit::head(Kind::Exec, Cookie::of_process(process));
     // Who ran it: a thread other than the first takes the first one's place and id.
     head.tid = ctx.arg::<u64>(1) as u32;
     send(head);
@@ -86,7 +86,7 @@ pub fn fork(ctx: RawTracePointContext) -> i32 {
     let flags: u64 = ctx.arg(1);
     if flags & CLONE_THREAD == 0 {
         let kind = if flags & CLONE_VM == 0 { Kind::Fork } else { Kind::Vfork };
-        tell(kind, Cookie { signature: 0, process, stepped: false });
+        tell(kind, Cookie::of_process(process));
     }
     0
 }

@@ -6,7 +6,6 @@
 //! | `arguments` | what a call asks for, read from registers by its signature |
 //! | `call` | the one outermost call that a thread is in |
 //! | `draw` | what is asked of a process's probes, and which allocations are sampled |
-//! | `mark` | the one outermost call of a thread that was not sampled |
 //! | `watched` | the blocks whose free is told, when not every free is |
 //! | `unwind` | the stack, walked and interned |
 //! | `lifecycle` | exec of a traced process |
@@ -28,7 +27,6 @@ mod draw;
 mod emit;
 mod launch;
 mod lifecycle;
-mod mark;
 mod task_storage;
 mod unwind;
 mod watched;

@@ -79,7 +79,7 @@ impl<'a> Record<'a> {
                 Self::Stack { head, id: word(2)?, is_whole: shape >> 16 == WalkEnd::Bottom as u32, generation, frames }
             }
             kind if kind == Kind::Alloc as u8 => {
-                Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)?, period: word(5)? })
+                Self::Alloc(AllocRecord { head, addr: word(2)?, size: word(3)?, stack: word(4)?, draw: word(5)? })
             }
             kind if kind == Kind::Free as u8 => Self::Free(FreeRecord { head, addr: word(2)? }),
             kind if kind == Kind::Take as u8 => Self::Take(TakeRecord { head, addr: word(2)?, len: word(3)? }),
@@ -110,7 +110,7 @@ mod tests {
         let head = Head { kind: Kind::Alloc as u8, signature: 4, process: 7, tid: 99, time: 5 };
         assert_eq!(
             Record::decode(&bytes(&[first, 5, 0xaaaa, 64, 0xbbbb, 512])),
-            Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb, period: 512 })),
+            Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb, draw: 512 })),
         );
     }
 

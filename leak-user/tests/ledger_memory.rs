@@ -22,7 +22,7 @@ fn stack_record(id: u64) -> Vec<u8> {
 fn ten_million_outstanding_blocks_take_at_most_34_bytes_each_at_every_moment() {
     let mut ledger = Ledger::new(Sizes::default());
     let stack = stack_record(7);
-    ledger.enter(&Record::decode(&stack).expect("a record"), |_, _, _| Box::default());
+    ledger.enter(&Record::decode(&stack).expect("a record"), |_, _, _| Default::default());
     let before = resident_bytes();
     for number in 0..BLOCKS {
         let head = Head {
@@ -32,8 +32,8 @@ fn ten_million_outstanding_blocks_take_at_most_34_bytes_each_at_every_moment() {
             tid: 1,
             time: (1 << 50) + number * 1_000,
         };
-        let record = AllocRecord { head, addr: 0x5555_0000_0000 + number * 48, size: 40, stack: 7, period: EXACT };
-        ledger.enter(&Record::Alloc(record), |_, _, _| Box::default());
+        let record = AllocRecord { head, addr: 0x5555_0000_0000 + number * 48, size: 40, stack: 7, draw: EXACT };
+        ledger.enter(&Record::Alloc(record), |_, _, _| Default::default());
         let count = number + 1;
         // The first tables are small beside what the process takes anyway.
         if count % 50_000 == 0 && count >= 500_000 {

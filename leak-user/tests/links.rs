@@ -55,7 +55,7 @@ fn site(name: &str, function: *const (), signature: Signature) -> Site {
     let own = code_mappings(process::id()).expect("own memory map");
     let mapping = own.iter().find(|mapping| (mapping.start..mapping.end).contains(&address)).expect("own code");
     let file_offset = address - mapping.start + mapping.file_offset;
-    Site { name: name.into(), signature, file_offset, emulated: true }
+    Site { name: name.into(), signature, file_offset, emulated: true, code: file_offset..file_offset, function: 0 }
 }
 
 /// Puts probes on some of this program's functions. They are kept as long as what is returned.

@@ -15,7 +15,7 @@ mod sums;
 use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
-use leak_ebpf::{AllocRecord, Frames, Record, Signature, SpillKey, SpillTime, TakeRecord};
+use leak_ebpf::{AllocRecord, Draw, Frames, Record, Signature, SpillKey, SpillTime, TakeRecord};
 
 pub use amount::Amount;
 use amount::Periods;
@@ -24,7 +24,7 @@ use heap::Heap;
 use mappings::{Mappings, Piece};
 use reuse::Reuses;
 use stacks::Stacks;
-pub use stacks::{Stack, StackIndex};
+pub use stacks::{Passage, Stack, StackIndex};
 pub use sums::Sums;
 
 use crate::process::modules::Location;
@@ -125,9 +125,13 @@ impl Ledger {
         Self { sizes, ..Self::default() }
     }
 
-    /// Enters one record. `locate` is asked where a stack's return addresses lie, in which
-    /// generation of its process's mappings, when the stack is new.
-    pub fn enter(&mut self, record: &Record<'_>, locate: impl FnOnce(u16, u32, Frames<'_>) -> Box<[Location]>) {
+    /// Enters one record. `locate` is asked where a stack's return addresses lie, in which generation of its process's
+    /// mappings, and which allocators' functions its calls have called, when the stack is new.
+    pub fn enter(
+        &mut self,
+        record: &Record<'_>,
+        locate: impl FnOnce(u16, u32, Frames<'_>) -> (Box<[Location]>, Passage),
+    ) {
         match record {
             Record::Stack { head, id, is_whole, generation, frames } => {
                 self.stacks.intern(*id, head.process, *is_whole, || locate(head.process, *generation, *frames));
@@ -318,6 +322,10 @@ impl Ledger {
             self.notes.unknown_stacks += 1;
             return;
         };
+        let draw = Draw::unpack(alloc.draw);
+        if self.stacks.get(stack).is_some_and(|stack| stack.passage.leads_inside(draw.function, is_mapping)) {
+            return;
+        }
         // Whatever a hostile target claims of its size, the sums must stay sums.
         let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_48), alloc.addr);
         if is_mapping {
@@ -326,7 +334,7 @@ impl Ledger {
             self.books(process).mappings.insert(addr, len, time, stack);
             self.came(process, stack, time, &Amount::exact(len, 1));
         } else {
-            let block = Block { size, time, stack, period: self.periods.number(alloc.period) };
+            let block = Block { size, time, stack, period: self.periods.number(draw.period) };
             let books = self.books(process);
             let watched_since = books.watched_since;
             if let Some(older) = books.heap.insert(addr, block) {

@@ -29,8 +29,30 @@ pub struct Stack {
     pub is_whole: bool,
     /// Its calls, from the allocator's caller outwards.
     pub frames: Box<[Location]>,
+    /// Which functions of allocators its calls have called.
+    pub passage: Passage,
     /// Sums over its blocks.
     pub sums: Sums,
+}
+
+/// Which functions of allocators the calls of a stack have called, as far as that can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passage {
+    /// The number of the one that its innermost call has called, or 0.
+    pub innermost: u16,
+    /// Whether another of its calls has called one.
+    pub is_inside: bool,
+    /// Whether it leaves the allocator's file by a call of which nothing is known.
+    pub may_be_inside: bool,
+}
+
+impl Passage {
+    /// Whether a call of this function with such a stack is one that an allocator made to itself. Of address space, an
+    /// allocator asks for itself more often than a program that calls it from its own library does.
+    pub fn leads_inside(&self, function: u16, is_mapping: bool) -> bool {
+        let went_on = self.innermost != 0 && self.innermost != function;
+        function != 0 && (self.is_inside || went_on || is_mapping && self.may_be_inside)
+    }
 }
 
 /// Most stacks: a block has 24 bits for its own.
@@ -57,11 +79,18 @@ struct Entry {
 impl Stacks {
     /// Takes note of a stack; one that is known already stays as it is.
     /// Beyond [`MOST`] of them it is not noted.
-    pub fn intern(&mut self, id: u64, process: u16, is_whole: bool, frames: impl FnOnce() -> Box<[Location]>) {
+    pub fn intern(
+        &mut self,
+        id: u64,
+        process: u16,
+        is_whole: bool,
+        walked: impl FnOnce() -> (Box<[Location]>, Passage),
+    ) {
         if self.by_id.contains_key(&id) || self.by_id.len() == MOST {
             return;
         }
-        let stack = Stack { id, process, is_whole, frames: frames(), sums: Sums::default() };
+        let (frames, passage) = walked();
+        let stack = Stack { id, process, is_whole, frames, passage, sums: Sums::default() };
         let entry = Some(Entry { stack, swept_at: 0, is_condemned: false });
         let index = if let Some(index) = self.free.pop() {
             self.all[index.place()] = entry;
@@ -77,14 +106,19 @@ impl Stacks {
     pub fn copy(&mut self, index: StackIndex, process: u16) -> Option<StackIndex> {
         let original = &self.all.get(index.place())?.as_ref()?.stack;
         let id = original.id ^ (u64::from(process) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (is_whole, frames) = (original.is_whole, original.frames.clone());
-        self.intern(id, process, is_whole, || frames);
+        let (is_whole, walked) = (original.is_whole, (original.frames.clone(), original.passage));
+        self.intern(id, process, is_whole, || walked);
         self.index(id)
     }
 
     /// The stack with this id.
     pub fn index(&self, id: u64) -> Option<StackIndex> {
         self.by_id.get(&id).copied()
+    }
+
+    /// The stack at this place, as long as something refers to it.
+    pub fn get(&self, index: StackIndex) -> Option<&Stack> {
+        self.all.get(index.place())?.as_ref().map(|entry| &entry.stack)
     }
 
     /// The stack at this place, as long as something refers to it.
@@ -141,7 +175,7 @@ mod tests {
 
     fn stacks(ids: impl IntoIterator<Item = u64>) -> Stacks {
         let mut stacks = Stacks::default();
-        ids.into_iter().for_each(|id| stacks.intern(id, 0, true, Box::default));
+        ids.into_iter().for_each(|id| stacks.intern(id, 0, true, Default::default));
         stacks
     }
 
@@ -173,7 +207,7 @@ mod tests {
         let mut stacks = stacks([1]);
         stacks.sweep(|_| false);
         stacks.sweep(|_| false);
-        stacks.intern(3, 0, true, Box::default);
+        stacks.intern(3, 0, true, Default::default);
         assert_eq!(stacks.index(3), Some(StackIndex(0)));
     }
 }

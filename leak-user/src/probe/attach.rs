@@ -3,7 +3,7 @@
 //! Frees are attached before allocations and detached after them: a block whose allocation is seen is never freed
 //! unseen. A breakpoint is placed in the chosen process alone.
 
-use std::{num::NonZeroU32, os::fd::OwnedFd, path::PathBuf};
+use std::{num::NonZeroU32, ops::Range, os::fd::OwnedFd, path::PathBuf};
 
 use anyhow::{Context, Result};
 use aya::programs::{
@@ -29,6 +29,10 @@ pub struct Site {
     pub file_offset: u64,
     /// Whether the kernel emulates the instruction there, rather than stepping it at ten times the cost.
     pub emulated: bool,
+    /// Where in the file the function's code is.
+    pub code: Range<u64>,
+    /// The function's number, or 0.
+    pub function: u16,
 }
 
 /// Probes in a process. They are taken out when this is dropped, in the order of the fields: allocations first.
@@ -163,6 +167,8 @@ impl Probes {
             signature: Signature::Free,
             file_offset: offset,
             emulated: false,
+            code: offset..offset,
+            function: 0,
         };
         self.loader.attach(kernel, "libraries", &Place { pid, process, path: file.path() }, &[&site])?;
         self.count += 1;
@@ -264,7 +270,7 @@ fn attach_one(program: &mut UProbe, place: &Place, site: &Site) -> Result<UProbe
 
 impl Site {
     fn cookie(&self, process: u16) -> u64 {
-        Cookie::new(self.signature, process, !self.emulated).pack()
+        Cookie::new(self.signature, process, !self.emulated, self.function).pack()
     }
 
     fn refused(&self) -> String {

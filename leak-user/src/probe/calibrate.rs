@@ -79,7 +79,14 @@ pub fn measure(kernel: &mut Kernel, upward: &mut Upward) -> Result<HitCost> {
         Ok((mapping, address - mapping.start + mapping.file_offset))
     };
     let mut probes = Probes::default();
-    let site = |file_offset, signature, emulated| Site { name: "calibration".into(), signature, file_offset, emulated };
+    let site = |file_offset, signature, emulated| Site {
+        name: "calibration".into(),
+        signature,
+        file_offset,
+        emulated,
+        code: file_offset..file_offset,
+        function: 0,
+    };
     let (mapping, call) = place(leaktrace_calibrate_call as *const () as usize)?;
     let (_, free) = place(leaktrace_calibrate_free as *const () as usize)?;
     let (_, step) = place(leaktrace_calibrate_step as *const () as usize)?;

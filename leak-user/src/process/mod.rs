@@ -4,6 +4,7 @@
 //! is mapped rather than by the path that bears its name. Nothing here touches eBPF.
 
 pub mod allocator;
+pub mod call_target;
 pub mod elf;
 mod family;
 pub mod identity;

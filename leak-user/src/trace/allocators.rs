@@ -184,6 +184,8 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
                 signature: function.signature,
                 file_offset: function.offset + placement.offset,
                 emulated: placement.emulated,
+                code: function.offset..function.offset + function.code.len() as u64,
+                function: 0,
             }),
             Err(error) => refused.push((&function.name, function.signature, error.to_string())),
         }

@@ -9,20 +9,26 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use leak_ebpf::{Hits, MAX_PROCESSES};
+use leak_ebpf::{Frames, Hits, MAX_PROCESSES};
 
 use super::{
     Lookup, children, files,
     governor::Governor,
+    passage::{Caller, Functions},
     removal::Removal,
     slots::Slots,
     target::{Means, Traced},
 };
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, Passage},
     notice::Notices,
     probe::load::Kernel,
-    process::{identity::Target, maps::expected_trampoline, modules::Modules, monotonic_now},
+    process::{
+        identity::Target,
+        maps::expected_trampoline,
+        modules::{Location, Modules},
+        monotonic_now,
+    },
     report,
     unwind::supply::Supply,
 };
@@ -66,6 +72,7 @@ impl Fleet {
                 notices,
                 late: 0,
                 governor,
+                functions: Functions::default(),
             },
             removal: Removal::start()?,
             traced: Vec::new(),
@@ -96,8 +103,9 @@ impl Fleet {
         let target = Target::open(pid)?;
         let slot = self.take_slot().with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced"))?;
         self.means.kernel.watch_exec(pid, slot)?;
-        self.expect_trampoline(pid, slot)?;
+        let expected_trampoline = self.expect_trampoline(pid, slot)?;
         let mut traced = Traced::new(target, slot, false, self.means.governor.clone());
+        traced.expected_trampoline = expected_trampoline;
         traced.watched.put_in_force(slot, &mut self.means.kernel)?;
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
@@ -212,6 +220,21 @@ impl Fleet {
         self.cpu_of_gone + self.traced.iter_mut().map(Traced::look).sum::<Duration>()
     }
 
+    /// Where the calls of a stack lie, and which functions of allocators they have called, if that may have to be known.
+    pub fn locate(&mut self, slot: u16, generation: u32, frames: Frames<'_>) -> (Box<[Location]>, Passage) {
+        let traced = self.traced.iter().find(|traced| traced.slot == slot);
+        let Means { modules, functions, governor, .. } = &mut self.means;
+        let calls = modules.locate(slot, generation, frames.iter());
+        let passage = match traced.filter(|_| governor.may_sample()) {
+            Some(traced) => {
+                let who = Caller { process: slot, generation, pid: traced.target.pid, trampoline: traced.trampoline() };
+                functions.passage(modules, who, frames.iter(), &calls)
+            }
+            None => Passage::default(),
+        };
+        (calls, passage)
+    }
+
     /// What all probes were hit so far, given what those in each slot were.
     pub fn hits(&self, of: impl Fn(u16) -> Result<Hits>) -> Result<Hits> {
         self.slots.ever_taken().try_fold(Hits::default(), |sum, slot| Ok(sum.and(&of(slot)?)))
@@ -274,15 +297,20 @@ impl Fleet {
     fn adopt(&mut self, child: Child, slot: u16, ledger: &mut Ledger) {
         let Child { target, borrows } = child;
         let pid = target.pid;
-        if let Err(error) = self.means.kernel.watch_exec(pid, slot).and_then(|()| self.expect_trampoline(pid, slot)) {
-            self.means.notices.say(&format!("child {pid} is not traced: {error:#}"));
-            ledger.forget_process(slot);
-            self.slots.give_back(slot);
-            return;
-        }
+        let watched = self.means.kernel.watch_exec(pid, slot);
+        let expected_trampoline = match watched.and_then(|()| self.expect_trampoline(pid, slot)) {
+            Ok(expected) => expected,
+            Err(error) => {
+                self.means.notices.say(&format!("child {pid} is not traced: {error:#}"));
+                ledger.forget_process(slot);
+                self.slots.give_back(slot);
+                return;
+            }
+        };
         // Those that it makes from here on are told; and at once, for those that it has made are not.
         let unheard_of = self.new_children(&target);
         let mut traced = Traced::new(target, slot, true, self.means.governor.clone());
+        traced.expected_trampoline = expected_trampoline;
         traced.watched.set_tells_all_frees(true);
         if let Err(error) = traced.watched.put_in_force(slot, &mut self.means.kernel) {
             self.means.notices.say(&format!("child {pid} is traced without sampling: {error:#}"));
@@ -312,8 +340,10 @@ impl Fleet {
     }
 
     /// Tells the programs where the return trampoline will be, for the calls that come before it can be looked for.
-    fn expect_trampoline(&mut self, pid: u32, slot: u16) -> Result<()> {
-        self.means.kernel.set_trampoline(slot, expected_trampoline(pid).unwrap_or(0))
+    fn expect_trampoline(&mut self, pid: u32, slot: u16) -> Result<Option<u64>> {
+        let expected = expected_trampoline(pid);
+        self.means.kernel.set_trampoline(slot, expected.unwrap_or(0))?;
+        Ok(expected)
     }
 
     /// The children of a process that are not traced yet, the youngest first.

@@ -145,6 +145,15 @@ impl Governor {
         }
     }
 
+    /// Whether it may come to allocations not being traced.
+    pub fn may_sample(&self) -> bool {
+        match self.sample {
+            Sample::Exact => false,
+            Sample::Auto => self.budget.is_some(),
+            Sample::Every(_) => true,
+        }
+    }
+
     /// What is asked of the probes.
     pub fn orders(&self) -> Orders {
         self.orders
@@ -338,7 +347,6 @@ mod tests {
                 let pair = Hits {
                     entries: (calls * 1e6) as u64,
                     told_calls: (calls * chance * 1e6) as u64,
-                    returns: 0,
                     frees: (frees * 1e6) as u64,
                     told_frees: (calls * chance * 1e6) as u64,
                     stepped: 0,
@@ -350,7 +358,6 @@ mod tests {
                 let hits = Hits {
                     entries: times(pair.entries),
                     told_calls: times(pair.told_calls),
-                    returns: 0,
                     frees: times(pair.frees),
                     told_frees: times(pair.told_frees),
                     stepped: 0,

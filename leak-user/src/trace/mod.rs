@@ -13,6 +13,7 @@ mod files;
 mod fleet;
 mod governor;
 mod launch;
+mod passage;
 mod removal;
 mod reporter;
 mod search;
@@ -290,9 +291,7 @@ impl Trace {
                 Record::Vfork(fork) => forks.push(Fork { parent: slot, child: None, time: fork.head.time }),
                 _ => {}
             }
-            ledger.enter(record, |process, generation, frames| {
-                fleet.means.modules.locate(process, generation, frames.iter())
-            });
+            ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
         });
         self.ledger.enter_spilled(set_aside);
         self.fleet.follow_changes(&changed);

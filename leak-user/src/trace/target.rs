@@ -11,6 +11,7 @@ use leak_ebpf::{Hits, NO_TRAMPOLINE, Walk};
 use super::{
     Lookup, allocators,
     governor::{Decision, Governor, Watch},
+    passage::Functions,
     search::Search,
     watched::Watched,
 };
@@ -49,6 +50,8 @@ pub struct Means {
     pub late: u64,
     /// What each new process's governor is like.
     pub governor: Governor,
+    /// The functions that bear probes.
+    pub functions: Functions,
 }
 
 impl Means {
@@ -83,6 +86,8 @@ pub struct Traced {
     pub is_child: bool,
     /// Where the kernel's return trampoline is in it, once known.
     trampoline: Option<u64>,
+    /// Where it will be, if there is none yet.
+    pub expected_trampoline: Option<u64>,
     life: Life,
     cpu: Duration,
     rss: u64,
@@ -109,6 +114,7 @@ impl Traced {
             slot,
             is_child,
             trampoline: None,
+            expected_trampoline: None,
             rss: target.rss_at_attach,
             probes: Probes::default(),
             probed: BTreeSet::new(),
@@ -189,7 +195,7 @@ impl Traced {
         means.order_tables();
         self.attach_loader(means)?;
         means.order_tables();
-        let Means { kernel, modules, supply, lookup, notices, late, .. } = means;
+        let Means { kernel, modules, supply, lookup, notices, late, functions, .. } = means;
         let mut troubles = Vec::new();
         let (mut bear_probes, mut is_new) = (false, false);
         let found = allocators::find(modules, self.slot, pid, lookup, *notices)?;
@@ -197,7 +203,10 @@ impl Traced {
             // So that the first stacks are whole; those of a large program come when they are there.
             supply.wait(TABLES_AT_ATTACH);
         }
-        for found in found {
+        for mut found in found {
+            for site in &mut found.sites {
+                site.function = functions.number(found.module, site.code.clone());
+            }
             if self.probed.contains(&found.module) {
                 bear_probes = true;
                 continue;
@@ -284,6 +293,11 @@ impl Traced {
     /// Where links on many functions have put breakpoints.
     pub fn breakpoints(&self) -> &[Breakpoints] {
         self.probes.breakpoints()
+    }
+
+    /// Where the kernel's return trampoline is in this process, or is to be expected, if that is known.
+    pub fn trampoline(&self) -> Option<u64> {
+        self.trampoline.filter(|trampoline| *trampoline != NO_TRAMPOLINE).or(self.expected_trampoline)
     }
 
     /// Finds out where the kernel's return trampoline is in this process, as soon as there is one. Gives it once.
