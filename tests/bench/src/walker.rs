@@ -59,7 +59,7 @@ impl Walker {
         for (program, offset) in places(&file, &[(program, "malloc")])? {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(offset),
-                cookie: Some(Cookie::new(Signature::Size0, slot, false).pack()),
+                cookie: Some(Cookie::new(Signature::Size0, slot, false, 0).pack()),
             };
             self.kernel.uprobe(program)?.attach(point, file.path(), scope)?;
         }
