@@ -4,10 +4,7 @@
 //! Two servers take turns under the load, one traced; into both a client pushes onto a list that nobody empties. Which
 //! stack that is, leaktrace says beforehand, of a third server to which nothing else happens.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -22,7 +19,7 @@ use crate::{
     workloads::{Redis, Subject},
 };
 use leak::{BYTES_PER_SECOND, Leak};
-use reports::{Report, Reports};
+use reports::Reports;
 
 mod leak;
 mod reports;
@@ -30,9 +27,6 @@ mod reports;
 /// How long the two are measured, and how long a turn is.
 const DURATION: Duration = Duration::from_mins(5);
 const TURN: Duration = Duration::from_secs(5);
-
-/// How long the leak is alone on its own server.
-const ALONE: Duration = Duration::from_secs(8);
 
 /// Seconds between reports.
 const REPORT_SECONDS: u64 = 2;
@@ -49,9 +43,6 @@ pub fn measure(setup: &Setup) -> Result<Measured> {
     );
     let arguments = Mode::Budgeted.arguments();
     let redis = Redis::find(1, TURN)?;
-    progress::show("letting the leak show its stack");
-    let leaking = stack_of_leak(setup, &redis)?;
-
     let (mut bare, mut traced) = (redis.start_server(None)?, redis.start_server(None)?);
     let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, arguments, traced.pid(), REPORT_SECONDS)?;
     let reports = Reports::read(output);
@@ -72,12 +63,12 @@ pub fn measure(setup: &Setup) -> Result<Measured> {
     let final_report = reports.last().context("leaktrace made no report")?;
 
     let verdict = BAR.verdict(Some(budgeted.ratio_to(&untraced)));
-    let named = if final_report.names_first(&leaking) {
-        "names the leak's stack first"
+    let named = if final_report.names_leak_first() {
+        "names the leak's stack first".to_owned()
     } else {
-        "**does not** name the leak's stack first"
+        format!("**does not** name the leak's stack first, but {}", final_report.first())
     };
-    let first = reports.iter().find(|report| report.names_first(&leaking));
+    let first = reports.iter().find(|report| report.names_leak_first());
     let when = first.map_or("no report did".to_owned(), |first| {
         format!("the first report that did came after {:.0} s", first.elapsed_s)
     });
@@ -92,18 +83,4 @@ pub fn measure(setup: &Setup) -> Result<Measured> {
         budgeted.ratio_to(&untraced)
     );
     Ok(Measured { text, verdicts: vec![verdict, found] })
-}
-
-/// What leaktrace names first where nothing but the leak happens.
-fn stack_of_leak(setup: &Setup, redis: &Redis) -> Result<Report> {
-    let server = redis.start_server(None)?;
-    let exact = Mode::Exact.arguments();
-    let (leaktrace, output) = Leaktrace::attach_reporting(&setup.binary, exact, server.pid(), REPORT_SECONDS)?;
-    let reports = Reports::read(output);
-    let leak = Leak::start(server.address())?;
-    thread::sleep(ALONE);
-    leak.stop()?;
-    leaktrace.lost()?;
-    let named = reports.finish()?.pop().filter(Report::names_any);
-    named.context("leaktrace found no stack of a leak that was alone; run `cargo xtask test redis`")
 }
