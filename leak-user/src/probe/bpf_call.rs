@@ -7,10 +7,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_LOOKUP_AND_DELETE_BATCH` and `BPF_MAP_UPDATE_BATCH` of `enum bpf_cmd`.
+/// `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_LOOKUP_AND_DELETE_BATCH`, `BPF_MAP_UPDATE_BATCH` and `BPF_MAP_DELETE_BATCH` of `enum
+/// bpf_cmd`.
 const SET_ELEMENT: libc::c_int = 2;
 const TAKE_BATCH: libc::c_int = 25;
 const SET_BATCH: libc::c_int = 26;
+const DROP_BATCH: libc::c_int = 27;
 
 /// Entries that are taken at a time; no bucket of a hash map holds as many.
 const BATCH: usize = 4096;
@@ -98,6 +100,33 @@ pub fn put_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<u
         }
     }
     Ok(put)
+}
+
+/// Takes these keys of two words out of a hash map, those that are in it.
+pub fn drop_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<()> {
+    let keys: Vec<[u64; 2]> = keys.collect();
+    let mut rest = &keys[..];
+    while !rest.is_empty() {
+        let mut attr = BatchAttr {
+            in_batch: 0,
+            out_batch: 0,
+            keys: rest.as_ptr().expose_provenance() as u64,
+            values: 0,
+            count: rest.len().min(BATCH) as u32,
+            map_fd: map.as_fd().as_raw_fd() as u32,
+            element_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: `keys` has `count` of the map's keys, which outlive the call.
+        let dropped = match unsafe { bpf(DROP_BATCH, &mut attr) } {
+            Ok(_) => rest.len().min(BATCH),
+            // One that is not there ends the batch: on behind it.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => attr.count as usize + 1,
+            Err(error) => return Err(error).context("the blocks of a process that is gone cannot be forgotten"),
+        };
+        rest = rest.get(dropped..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Puts maps into the places of an array of maps, all at once where the kernel can (since Linux 6.8): it then waits

@@ -233,6 +233,11 @@ impl Kernel {
         bpf_call::put_all(self.watched.fd(), blocks.map(|block| [block.addr, block.process]))
     }
 
+    /// Has the frees of these blocks told no more.
+    pub fn forget_blocks(&mut self, blocks: impl Iterator<Item = BlockKey>) -> Result<()> {
+        bpf_call::drop_all(self.watched.fd(), blocks.map(|block| [block.addr, block.process]))
+    }
+
     /// Has processes reported that traced ones make.
     pub fn watch_forks(&mut self) -> Result<()> {
         on_tracepoint(&mut self.ebpf, "fork", "task_newtask")

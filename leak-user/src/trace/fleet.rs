@@ -209,6 +209,7 @@ impl Fleet {
         for mut gone in self.traced.extract_if(.., |traced| traced.is_released() && traced.is_child) {
             self.cpu_of_gone += gone.look();
             self.means.modules.drop_process(gone.slot);
+            self.means.forget_blocks(gone.slot, ledger)?;
             ledger.forget_process(gone.slot);
             self.slots.give_back(gone.slot);
         }

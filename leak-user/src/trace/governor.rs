@@ -65,8 +65,12 @@ pub enum Decision {
     LetGo(String),
 }
 
-/// A process that uses less of a core than this counts as using so much: one that mostly waits has time to spare.
-const LEAST_USE: f64 = 1.0;
+/// A process that uses less of a core than this has time to spare: it may be slowed by the budget's share of a core. What it
+/// does not take of that is not saved for when it is busy.
+const BUSY: f64 = 0.5;
+
+/// A process that uses less of a core than this is reckoned to use so much when it has to save: `/proc` tells no less.
+const LEAST_USE: f64 = 0.02;
 
 /// `/proc` counts processor time in ticks of 10 ms.
 const TICK: f64 = 0.01;
@@ -180,7 +184,9 @@ impl Governor {
             self.since = now;
             return None;
         };
-        let (spent, allowed) = (self.spent(&last, &now), allowance(budget, &last, &now));
+        let spent = self.spent(&last, &now);
+        let saved = budget * (now.cpu - last.cpu).max(LEAST_USE * (now.at - last.at));
+        let allowed = saved.max(spent.min(allowance(budget, &last, &now)));
         self.balance = (self.balance + allowed - spent).min(1.5 * self.burst_cost.max(TICK));
         if now.at > last.at {
             // Over some seconds, for single steps are shorter than a tick.
@@ -301,7 +307,8 @@ impl Governor {
 }
 
 fn allowance(budget: f64, since: &Reading, now: &Reading) -> f64 {
-    budget * (now.cpu - since.cpu).max(LEAST_USE * (now.at - since.at))
+    let (used, elapsed) = ((now.cpu - since.cpu).max(0.0), now.at - since.at);
+    budget * if used < BUSY * elapsed { elapsed } else { used }
 }
 
 #[cfg(test)]
@@ -385,6 +392,20 @@ mod tests {
         process.run(60.0);
         assert!(process.decisions.is_empty() && process.governor.orders().period == EXACT, "{:?}", process.decisions);
         assert!((0.01..0.05).contains(&process.share()));
+    }
+
+    #[test]
+    fn one_that_mostly_waits_has_time_to_spare_but_saves_none() {
+        let mut governor = Governor::new(Sample::Auto, Some(0.05), PRICE);
+        let mut now = Reading::default();
+        // A tenth of a core, a third of which is probes' work: 3 % of a core.
+        for step in 1..500 {
+            now = Reading { at: f64::from(step) * 0.1, cpu: f64::from(step) * 0.01, ..now };
+            now.hits.entries += 750;
+            now.hits.told_calls += 750;
+            assert_eq!(governor.judge(now), None);
+        }
+        assert!(governor.balance < 0.02, "{}", governor.balance);
     }
 
     #[test]

@@ -264,6 +264,7 @@ impl Trace {
         let mut forks = Vec::new();
         let mut returned = BTreeSet::new();
         let mut last = None;
+        let mut forgotten = Ok(());
         self.upward.ring.drain(|record| {
             let slot = record.head().process;
             if last != Some(slot) && matches!(record, Record::Alloc(_)) {
@@ -275,6 +276,9 @@ impl Trace {
                 Record::Exec(_) | Record::Fork(_) | Record::Vfork(_) if fleet.is_replaced(slot) => return,
                 Record::Exec(exec) => {
                     fleet.begin_anew(slot, exec.head.tid);
+                    if let Err(error) = fleet.means.forget_blocks(slot, ledger) {
+                        forgotten = Err(error);
+                    }
                     changed.insert(slot);
                 }
                 Record::Libraries(_) => {
@@ -293,6 +297,7 @@ impl Trace {
             }
             ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
         });
+        forgotten?;
         self.ledger.enter_spilled(set_aside);
         self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
-use leak_ebpf::{Hits, NO_TRAMPOLINE, Walk};
+use leak_ebpf::{BlockKey, Hits, NO_TRAMPOLINE, Walk};
 
 use super::{
     Lookup, allocators,
@@ -16,6 +16,7 @@ use super::{
     watched::Watched,
 };
 use crate::{
+    ledger::Ledger,
     notice::Notices,
     probe::{
         attach::{Part, Probes},
@@ -64,6 +65,16 @@ impl Means {
         for slot in changed {
             self.supply.order(slot, &self.modules);
         }
+    }
+}
+
+impl Means {
+    /// Has the frees of what the process in this slot holds told no more: it is gone, or runs another program.
+    pub fn forget_blocks(&mut self, slot: u16, ledger: &Ledger) -> Result<()> {
+        if !self.governor.may_sample() {
+            return Ok(());
+        }
+        self.kernel.forget_blocks(ledger.addresses(slot).map(|address| BlockKey::new(slot, address)))
     }
 }
 

@@ -26,7 +26,7 @@ mod reports;
 
 /// How long the two are measured, and how long a turn is.
 const DURATION: Duration = Duration::from_mins(5);
-const TURN: Duration = Duration::from_secs(5);
+const TURN: Duration = Duration::from_secs(15);
 
 /// Seconds between reports.
 const REPORT_SECONDS: u64 = 2;
