@@ -4,6 +4,10 @@
 //! The kernel side has no floating point and no 128-bit product: it computes in fixed point, to within a billionth of the
 //! probability, which user space computes anew in floating point to weight what was taken. Nothing here
 //! has a memory: no thread's draw depends on another's.
+#![expect(
+    clippy::inline_always,
+    reason = "a call in BPF costs a frame of its 512-byte stack and hides bounds from the verifier"
+)]
 
 /// The period that takes every allocation.
 pub const EXACT: u64 = 1;
@@ -78,7 +82,7 @@ impl Sampling {
             return true;
         }
         let rest = (size % self.period).wrapping_mul(self.inverse) >> 32;
-        let survival = WHOLE_PERIODS[(periods % ALWAYS) as usize] * (ONE - chance_below_one(rest)) >> 32;
+        let survival = (WHOLE_PERIODS[(periods % ALWAYS) as usize] * (ONE - chance_below_one(rest))) >> 32;
         draw >= survival
     }
 }
@@ -93,7 +97,7 @@ const WHOLE_PERIODS: [u64; ALWAYS as usize] =
 /// `1 - exp(-share)` for a share below 1, both in fixed point of 32 bits.
 #[inline(always)]
 const fn chance_below_one(share: u64) -> u64 {
-    share * mean_survival(share as u32) >> 32
+    (share * mean_survival(share as u32)) >> 32
 }
 
 /// `(1 - exp(-share)) / share` for a share below 1, in fixed point of 32 bits: the series `sum of (-share)^k / (k + 1)!`.
@@ -103,7 +107,7 @@ const fn mean_survival(share: u32) -> u64 {
     let mut sum = ONE;
     let mut divisor = TERMS;
     while divisor > 1 {
-        sum = ONE - (share * sum >> 32) / divisor;
+        sum = ONE - ((share * sum) >> 32) / divisor;
         divisor -= 1;
     }
     if sum >= ONE { ONE - 1 } else { sum }
@@ -115,7 +119,7 @@ const TERMS: u64 = 13;
 /// The product of two fixed-point numbers, of 64 and of 32 bits behind the point; both are below 1.
 #[inline(always)]
 const fn times(wide: u64, narrow: u64) -> u64 {
-    (wide >> 32) * narrow + ((wide & 0xffff_ffff) * narrow >> 32)
+    (wide >> 32) * narrow + (((wide & 0xffff_ffff) * narrow) >> 32)
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 //! Allocations that are not sampled and frees of theirs are not told; and no free is missed that should be told, however
 //! what is asked of the probes changes. Needs root, like all that loads BPF programs.
 
-use std::{arch::global_asm, collections::BTreeSet, process, thread};
+use std::{
+    arch::global_asm,
+    collections::BTreeSet,
+    process,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 use leak_ebpf::{BlockKey, CALIBRATION_SLOT, Draw, Record, Sampling, Signature, Walk};
 use leak_user::{
@@ -32,15 +38,20 @@ unsafe extern "C" {
     safe fn sampling_free(address: usize);
 }
 
+/// Whose turn it is: all tests are in one process, and call the same functions.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Programs on the two functions above.
 struct Traced {
     kernel: Kernel,
     upward: Upward,
     probes: Probes,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Traced {
     fn by(links: LinkKind) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: true };
         let (mut kernel, upward, _tables) = Kernel::load(settings, Notices::Quiet).expect("the programs load");
         let address = (sampling_call as *const ()).addr() as u64;
@@ -56,7 +67,7 @@ impl Traced {
         let mut probes = Probes::default();
         let file = mapping.open(process::id()).expect("own file");
         probes.attach(&mut kernel, process::id(), CALIBRATION_SLOT, &file, &sites).expect("probes");
-        Self { kernel, upward, probes }
+        Self { kernel, upward, probes, _turn: turn }
     }
 
     fn ask(&mut self, period: u64, flags: u32, pauses: u32) {

@@ -56,7 +56,7 @@ pub struct Cli {
 pub enum Command {
     /// Launch a program and trace it from its first allocation
     #[command(after_help = "Example:\n  sudo leaktrace run 10 -- ./server --port 8080")]
-    Run(Run),
+    Run(Box<Run>),
     /// Say what this kernel and this user can do, and what to change
     Doctor,
 }

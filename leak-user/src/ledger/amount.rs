@@ -183,8 +183,12 @@ mod tests {
     fn what_comes_and_goes_leaves_nothing() {
         let mut sum = Amount::default();
         let amounts: Vec<Amount> = (1..2000).map(|n| Amount::of(n * 37 % 5000, 4096)).collect();
-        amounts.iter().for_each(|amount| sum.add(amount));
-        amounts.iter().rev().for_each(|amount| sum.subtract(amount));
+        for amount in &amounts {
+            sum.add(amount);
+        }
+        for amount in amounts.iter().rev() {
+            sum.subtract(amount);
+        }
         assert_eq!(sum, Amount::default());
     }
 

@@ -119,6 +119,7 @@ impl Probes {
     }
 
     /// Gives the probes of one part, to be taken out; [`Probes::put_back`] places them anew.
+    #[must_use]
     pub fn withdraw(&mut self, part: Part) -> Self {
         let links = std::mem::take(self.links(part));
         let mut withdrawn = Self { count: links.len(), ..Self::default() };

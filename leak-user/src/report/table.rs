@@ -10,7 +10,10 @@ mod below;
 mod header;
 mod page;
 
-use std::io::{self, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+};
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -57,10 +60,10 @@ fn stacks(page: &mut Page, report: &Report) {
     let (outstanding, unknown) = (sum(|stack| stack.outstanding_bytes), sum(|stack| stack.unknown_bytes));
     let mut title = format!("{told} with {outstanding} of the {} outstanding", bytes(report.totals.outstanding_bytes));
     if has_unknown(report) {
-        title += &format!(", {unknown} of the {} unknown", bytes(report.totals.unknown_bytes));
+        let _ = write!(title, ", {unknown} of the {} unknown", bytes(report.totals.unknown_bytes));
     }
     if report.mode.sorted_by != "size" {
-        title += &format!(", by {}", report.mode.sorted_by);
+        let _ = write!(title, ", by {}", report.mode.sorted_by);
     }
     page.paragraph("", &format!("{title}:"), Ink::Plain);
     page.line("");

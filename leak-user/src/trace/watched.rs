@@ -20,7 +20,7 @@ pub struct Watched {
     due: Option<Instant>,
     began: Instant,
     /// Time in which allocations were watched, up to the last pause.
-    watched: Duration,
+    before: Duration,
     /// Since when they have been again.
     since: Option<Instant>,
     last_point: f64,
@@ -30,7 +30,7 @@ impl Watched {
     /// Watched from now on, as its governor begins.
     pub fn new(governor: Governor) -> Self {
         let began = Instant::now();
-        let (watched, since) = (Duration::ZERO, Some(began));
+        let (before, since) = (Duration::ZERO, Some(began));
         let orders = governor.orders();
         Self {
             governor,
@@ -40,7 +40,7 @@ impl Watched {
             is_let_go: false,
             due: Some(began),
             began,
-            watched,
+            before,
             since,
             last_point: -1.0,
         }
@@ -92,7 +92,7 @@ impl Watched {
 
     /// Seconds in which its allocations were watched so far.
     pub fn seconds(&self) -> f64 {
-        (self.watched + self.since.map_or(Duration::ZERO, |since| since.elapsed())).as_secs_f64()
+        (self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed())).as_secs_f64()
     }
 
     /// From now on allocations are taken at this period.
@@ -105,7 +105,7 @@ impl Watched {
         if watch == Watch::All {
             self.since.get_or_insert_with(Instant::now);
         } else if let Some(since) = self.since.take() {
-            self.watched += since.elapsed();
+            self.before += since.elapsed();
             self.pauses += 1;
         }
         self.orders.watch = watch;
