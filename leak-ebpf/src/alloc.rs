@@ -1,7 +1,8 @@
 //! The programs on allocator functions. Which function was hit, and in which process, comes with the cookie.
 //!
-//! Whether an allocation is sampled is decided at its entry, and one that is not costs no more. An allocation is recorded when it returns and a free when it is called: so a block's records stand in the ring in
-//! the order in which the program could know the block, whichever threads were involved.
+//! Whether an allocation is sampled is decided at its entry; one that is not is left alone from there on. An allocation is
+//! recorded when it returns and a free when it is called: so a block's records stand in the ring in the order in which
+//! the program could know the block, whichever threads were involved.
 
 use aya_ebpf::{
     EbpfContext as _,

@@ -52,13 +52,18 @@ pub fn count(counter: Counter, by: u64) {
 /// The beginning of a record of this kind by this probe, now.
 #[inline(always)]
 pub fn head(kind: Kind, cookie: Cookie) -> Head {
+    // SAFETY: the helper takes nothing and cannot fail.
+    head_at(kind, cookie, unsafe { bpf_ktime_get_ns() })
+}
+
+#[inline(always)]
+fn head_at(kind: Kind, cookie: Cookie, time: u64) -> Head {
     Head {
         kind: kind as u8,
         signature: cookie.signature,
         process: cookie.process,
         tid: aya_ebpf::helpers::bpf_get_current_pid_tgid() as u32,
-        // SAFETY: the helper takes nothing and cannot fail.
-        time: unsafe { bpf_ktime_get_ns() },
+        time,
     }
 }
 
@@ -107,16 +112,10 @@ pub fn refused(size: u64) {
 pub fn free(cookie: Cookie, addr: u64) {
     let look = look();
     // The clock costs as much as sending does; in the ring, frees stand in the order in which they came.
-    let head = Head {
-        kind: Kind::Free as u8,
-        signature: cookie.signature,
-        process: cookie.process,
-        tid: aya_ebpf::helpers::bpf_get_current_pid_tgid() as u32,
-        time: look.time,
-    };
-    if send(FreeRecord { head, addr }, look.used).is_none() {
+    let record = FreeRecord { head: head_at(Kind::Free, cookie, look.time), addr };
+    if send(record, look.used).is_none() {
         // What is allocated there after this moment is another block.
-        spill(self::head(Kind::Free, cookie), addr, 0);
+        spill(head(Kind::Free, cookie), addr, 0);
     }
 }
 

@@ -10,7 +10,6 @@ use leak_user::{
     probe::{
         attach::{Probes, Site},
         load::{Kernel, LinkKind, LoadSettings},
-        multi::Run,
     },
     process::maps::code_mappings,
 };
@@ -39,11 +38,8 @@ unsafe extern "C" {
 }
 
 /// All that this kernel has.
-fn kinds() -> Vec<LinkKind> {
-    let mut kinds = vec![LinkKind::Perf];
-    kinds.extend(Run::Once.is_supported().then_some(LinkKind::Multi));
-    kinds.extend(Run::Session.is_supported().then_some(LinkKind::Session));
-    kinds
+fn kinds() -> impl Iterator<Item = LinkKind> {
+    LinkKind::ALL.into_iter().filter(|kind| kind.is_supported())
 }
 
 fn settings(links: LinkKind) -> LoadSettings {

@@ -15,7 +15,6 @@ use leak_user::{
     probe::{
         attach::{Part, Probes, Site},
         load::{Kernel, LinkKind, LoadSettings, Upward},
-        multi::Run,
     },
     process::maps::code_mappings,
 };
@@ -88,13 +87,6 @@ impl Traced {
     }
 }
 
-fn all_links() -> Vec<LinkKind> {
-    let mut links = vec![LinkKind::Perf];
-    links.extend(Run::Once.is_supported().then_some(LinkKind::Multi));
-    links.extend(Run::Session.is_supported().then_some(LinkKind::Session));
-    links
-}
-
 /// Addresses and sizes of about 1 KiB, each its own.
 fn blocks(from: usize) -> impl Iterator<Item = usize> + Clone {
     (from..from + 2000).map(|number| 1024 * 1024 + number * 16)
@@ -102,7 +94,7 @@ fn blocks(from: usize) -> impl Iterator<Item = usize> + Clone {
 
 #[test]
 fn what_is_not_sampled_is_not_told_and_its_free_neither() {
-    for links in all_links() {
+    for links in LinkKind::ALL.into_iter().filter(|kind| kind.is_supported()) {
         let mut traced = Traced::by(links);
         // A block of 1 MiB is taken with a probability of 1 - 1/e.
         traced.ask(1 << 20, Sampling::KNOWN_FREES, 0);

@@ -11,7 +11,7 @@ fn the_demos_three_leaks_are_found_and_its_healthy_cache_is_not_called_one() {
     let machine = Machine::shared();
     let mut demo = machine.target("demo", "120");
     demo.hear();
-    let arguments = format!("-p {} --format json --sort growth -T 1000 --duration 10s", demo.pid());
+    let arguments = format!("-s exact -p {} --format json --sort growth -T 1000 --duration 10s", demo.pid());
     let report = machine.leaktrace(&arguments).wait().last_report();
     let stacks = stacks(&report);
     let mut fastest: Vec<&str> = stacks.iter().take(3).map(first_function).collect();
@@ -30,7 +30,7 @@ fn the_demos_three_leaks_are_found_and_its_healthy_cache_is_not_called_one() {
 fn report_on_compact_demo(machine: &Machine, arguments: &str) -> Value {
     let mut demo = machine.target("demo-nofp", "120");
     demo.hear();
-    let arguments = format!("-p {} --format json -T 1000 --duration 2s {arguments}", demo.pid());
+    let arguments = format!("-s exact -p {} --format json -T 1000 --duration 2s {arguments}", demo.pid());
     machine.leaktrace(&arguments).wait().last_report()
 }
 

@@ -17,7 +17,7 @@ fn demo(machine: &Machine) -> Target {
 fn trace_demo(arguments: &str) -> Outcome {
     let machine = Machine::shared();
     let demo = demo(&machine);
-    machine.leaktrace(&format!("-p {} {arguments}", demo.pid())).wait().well()
+    machine.leaktrace(&format!("-s exact -p {} {arguments}", demo.pid())).wait().well()
 }
 
 /// Fails unless the object has exactly these members, each of its type.

@@ -9,8 +9,9 @@ fn trace_demo<const N: usize>(duration: &str, options: [&str; N]) -> [Value; N] 
     let machine = Machine::shared();
     let mut demo = machine.target("demo", "120");
     demo.hear();
-    let traces = options
-        .map(|options| machine.leaktrace(&format!("-p {} --format json --duration {duration} {options}", demo.pid())));
+    let traces = options.map(|options| {
+        machine.leaktrace(&format!("-s exact -p {} --format json --duration {duration} {options}", demo.pid()))
+    });
     traces.map(|trace| trace.wait().last_report())
 }
 

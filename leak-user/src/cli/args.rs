@@ -313,7 +313,7 @@ fn budget(text: &str) -> Result<Budget, String> {
 }
 
 fn links(text: &str) -> Result<LinkKind, String> {
-    let kind = [LinkKind::Session, LinkKind::Multi, LinkKind::Perf].into_iter().find(|kind| kind.id() == text);
+    let kind = LinkKind::ALL.into_iter().find(|kind| kind.id() == text);
     kind.ok_or_else(|| format!("\"{}\" is no kind of link; give session, multi or perf", printable(text)))
 }
 

@@ -39,14 +39,20 @@ pub enum LinkKind {
 }
 
 impl LinkKind {
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Session, Self::Multi, Self::Perf];
+
     /// The best one that this kernel has.
     pub fn detect() -> Self {
-        if Run::Session.is_supported() {
-            Self::Session
-        } else if Run::Once.is_supported() {
-            Self::Multi
-        } else {
-            Self::Perf
+        Self::ALL.into_iter().find(|kind| kind.is_supported()).unwrap_or(Self::Perf)
+    }
+
+    /// Whether this kernel has it.
+    pub fn is_supported(self) -> bool {
+        match self {
+            Self::Session => Run::Session.is_supported(),
+            Self::Multi => Run::Once.is_supported(),
+            Self::Perf => true,
         }
     }
 

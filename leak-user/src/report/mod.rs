@@ -170,27 +170,18 @@ pub struct Totals {
 /// Standard errors of [`Totals`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct TotalErrors {
-    /// Of `outstanding_bytes`.
-    pub outstanding_bytes_stderr: f64,
-    /// Of `outstanding_count`.
-    pub outstanding_count_stderr: f64,
-    /// Of `unknown_bytes`.
-    pub unknown_bytes_stderr: f64,
-    /// Of `unknown_count`.
-    pub unknown_count_stderr: f64,
-    /// Of `allocated_bytes`.
-    pub allocated_bytes_stderr: f64,
-    /// Of `allocated_count`.
-    pub allocated_count_stderr: f64,
+    /// Of what a stack has, too.
+    #[serde(flatten)]
+    pub sums: SumErrors,
     /// Of `freed_bytes`.
     pub freed_bytes_stderr: f64,
     /// Of `freed_count`.
     pub freed_count_stderr: f64,
 }
 
-/// Standard errors of a [`Stack`]'s sums.
+/// Standard errors of the sums of a [`Stack`], or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct StackErrors {
+pub struct SumErrors {
     /// Of `outstanding_bytes`.
     pub outstanding_bytes_stderr: f64,
     /// Of `outstanding_count`.
@@ -286,7 +277,7 @@ pub struct Stack {
     pub allocated_count: u64,
     /// How far off the estimates are likely to be; none where every allocation was traced.
     #[serde(flatten)]
-    pub errors: Option<StackErrors>,
+    pub errors: Option<SumErrors>,
     /// Trend of the outstanding bytes, bytes a second.
     pub bytes_per_s: f64,
     /// Age of the oldest outstanding block in seconds, 0 when there is none.

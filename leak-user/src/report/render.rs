@@ -219,11 +219,14 @@ pub(super) mod sample {
         report.processes[0].watching = Watching::Nothing;
         report.totals.unknown_bytes = 700_000_000;
         report.totals.unknown_count = 1_100_000;
-        report.totals.errors = Some(TotalErrors { outstanding_bytes_stderr: 3e6, ..TotalErrors::default() });
+        report.totals.errors = Some(TotalErrors {
+            sums: SumErrors { outstanding_bytes_stderr: 3e6, ..SumErrors::default() },
+            ..TotalErrors::default()
+        });
         report.stacks[0].unknown_bytes = 690_000_000;
         report.stacks[0].unknown_count = 1_000_000;
         report.stacks[0].errors =
-            Some(StackErrors { outstanding_bytes_stderr: 2.5e6, unknown_bytes_stderr: 8e6, ..StackErrors::default() });
+            Some(SumErrors { outstanding_bytes_stderr: 2.5e6, unknown_bytes_stderr: 8e6, ..SumErrors::default() });
         report
     }
 

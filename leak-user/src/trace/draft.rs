@@ -16,7 +16,7 @@ use crate::{
         monotonic_now,
         origin::Origin,
     },
-    report::{self, Allocation, Loss, Report, StackErrors, TotalErrors, Totals, Walks},
+    report::{self, Allocation, Loss, Report, SumErrors, TotalErrors, Totals, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -142,14 +142,7 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
         unknown_count: whole(unknown.count),
         allocated_bytes: whole(allocated.bytes),
         allocated_count: whole(allocated.count),
-        errors: allocated.is_estimate().then(|| StackErrors {
-            outstanding_bytes_stderr: outstanding.bytes_stderr(),
-            outstanding_count_stderr: outstanding.count_stderr(),
-            unknown_bytes_stderr: unknown.bytes_stderr(),
-            unknown_count_stderr: unknown.count_stderr(),
-            allocated_bytes_stderr: allocated.bytes_stderr(),
-            allocated_count_stderr: allocated.count_stderr(),
-        }),
+        errors: allocated.is_estimate().then(|| errors(outstanding, unknown, &allocated)),
         bytes_per_s: judged.bytes_per_s,
         oldest_s: oldest.map_or(0.0, |time| seconds_between(time, now)),
         verdict: judged.verdict,
@@ -173,15 +166,21 @@ pub fn totals(sums: &Sums) -> Totals {
         freed_bytes: whole(freed.bytes),
         freed_count: whole(freed.count),
         errors: allocated.is_estimate().then(|| TotalErrors {
-            outstanding_bytes_stderr: outstanding.bytes_stderr(),
-            outstanding_count_stderr: outstanding.count_stderr(),
-            unknown_bytes_stderr: unknown.bytes_stderr(),
-            unknown_count_stderr: unknown.count_stderr(),
-            allocated_bytes_stderr: allocated.bytes_stderr(),
-            allocated_count_stderr: allocated.count_stderr(),
+            sums: errors(outstanding, unknown, allocated),
             freed_bytes_stderr: freed.bytes_stderr(),
             freed_count_stderr: freed.count_stderr(),
         }),
+    }
+}
+
+fn errors(outstanding: &Amount, unknown: &Amount, allocated: &Amount) -> SumErrors {
+    SumErrors {
+        outstanding_bytes_stderr: outstanding.bytes_stderr(),
+        outstanding_count_stderr: outstanding.count_stderr(),
+        unknown_bytes_stderr: unknown.bytes_stderr(),
+        unknown_count_stderr: unknown.count_stderr(),
+        allocated_bytes_stderr: allocated.bytes_stderr(),
+        allocated_count_stderr: allocated.count_stderr(),
     }
 }
 

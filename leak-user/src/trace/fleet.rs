@@ -210,6 +210,7 @@ impl Fleet {
             self.cpu_of_gone += gone.look();
             self.means.modules.drop_process(gone.slot);
             self.means.forget_blocks(gone.slot, ledger)?;
+            self.means.functions.forget_process(gone.slot);
             ledger.forget_process(gone.slot);
             self.slots.give_back(gone.slot);
         }

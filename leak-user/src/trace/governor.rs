@@ -23,6 +23,17 @@ pub enum Sample {
     Every(u64),
 }
 
+impl Sample {
+    /// Whether it may come to allocations not being traced, within this budget.
+    pub fn may_leave_out(self, budget: Option<f64>) -> bool {
+        match self {
+            Self::Exact => false,
+            Self::Auto => budget.is_some(),
+            Self::Every(_) => true,
+        }
+    }
+}
+
 /// Which probes are to be in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
@@ -151,11 +162,7 @@ impl Governor {
 
     /// Whether it may come to allocations not being traced.
     pub fn may_sample(&self) -> bool {
-        match self.sample {
-            Sample::Exact => false,
-            Sample::Auto => self.budget.is_some(),
-            Sample::Every(_) => true,
-        }
+        self.sample.may_leave_out(self.budget)
     }
 
     /// What is asked of the probes.

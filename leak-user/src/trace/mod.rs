@@ -137,7 +137,7 @@ impl Trace {
         privilege::check()?;
         let signals = Signals::new()?;
         let links = plan.links.unwrap_or_else(LinkKind::detect);
-        let may_sample = plan.sample != Sample::Exact && (plan.sample != Sample::Auto || plan.budget.is_some());
+        let may_sample = plan.sample.may_leave_out(plan.budget);
         let settings = LoadSettings { ring_bytes: plan.ring_bytes, links, walk: plan.walk, may_sample };
         let (mut kernel, mut upward, tables) = Kernel::load(settings, notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);

@@ -53,6 +53,11 @@ impl Functions {
         number
     }
 
+    /// Lets go of what was known of a process, which is gone.
+    pub fn forget_process(&mut self, process: u16) {
+        self.processes.remove(&process);
+    }
+
     /// What a stack passes through; `returns` are its return addresses, from the allocator's caller outwards, and
     /// `frames` where they lie.
     pub fn passage(

@@ -52,7 +52,7 @@ pub struct Site<'a> {
     /// Its process id.
     pub pid: u32,
     /// File name of the library with its allocator, as it begins.
-    pub library: &'a str,
+    pub allocator: &'a str,
     /// The file that it maps as that library.
     pub file: &'a Path,
 }
@@ -133,7 +133,7 @@ impl Tracing for Probes {
 }
 
 fn floor(setup: &Setup, site: &Site<'_>, probes: &[(&str, &str)]) -> Result<Box<dyn Tracing>> {
-    Ok(Box::new(Probes::attach(&setup.floor_object, site.pid, site.library, probes, LinkKind::detect())?))
+    Ok(Box::new(Probes::attach(&setup.floor_object, site.pid, site.allocator, probes, LinkKind::detect())?))
 }
 
 fn or_absent(peer: Result<peers::Peer>) -> Attachment {

@@ -94,7 +94,7 @@ fn enter(contender: Contender, setup: &Setup, workload: &dyn Workload, library: 
     let file = copy.path().join(library.path.file_name().unwrap_or(OsStr::new(library.begins)));
     fs::copy(&library.path, &file).with_context(|| format!("{} cannot be copied", library.path.display()))?;
     let subject = workload.start(Some(copy.path()))?;
-    let site = Site { pid: subject.pid(), library: library.begins, file: &file };
+    let site = Site { pid: subject.pid(), allocator: library.begins, file: &file };
     Ok(match contender.attach(setup, &site)? {
         Attachment::Tracing(tracing) => {
             Standing::Running(Runner { subject, tracing, series: Series::default(), _library: copy })

@@ -109,14 +109,14 @@ fn heap(report: &Report) -> String {
     let e = t.errors.unwrap_or_default();
     let part = |size, blocks, error| format!("{}{} in {}", bytes(size), plus_minus(error), plural(blocks, "block"));
     let unknown = if t.unknown_bytes > 0 {
-        format!(", {} unknown", part(t.unknown_bytes, t.unknown_count, e.unknown_bytes_stderr))
+        format!(", {} unknown", part(t.unknown_bytes, t.unknown_count, e.sums.unknown_bytes_stderr))
     } else {
         String::new()
     };
     format!(
         "{} outstanding{unknown}; since attach allocated {}, freed {}",
-        part(t.outstanding_bytes, t.outstanding_count, e.outstanding_bytes_stderr),
-        part(t.allocated_bytes, t.allocated_count, e.allocated_bytes_stderr),
+        part(t.outstanding_bytes, t.outstanding_count, e.sums.outstanding_bytes_stderr),
+        part(t.allocated_bytes, t.allocated_count, e.sums.allocated_bytes_stderr),
         part(t.freed_bytes, t.freed_count, e.freed_bytes_stderr)
     )
 }

@@ -27,7 +27,7 @@ pub fn memleak(site: &Site<'_>) -> Result<Peer> {
     );
     let mut command = Command::new(interpreter(&memleak));
     command.args(["-c", STARTER]).arg(memleak).args(["-p", &site.pid.to_string()]);
-    if site.library != LIBC {
+    if site.allocator != LIBC {
         command.arg("-O").arg(site.file);
     }
     Peer::start(command.arg("3600"), Scratch::make()?)?.wait_for_probes()
