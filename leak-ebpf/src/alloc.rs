@@ -142,7 +142,7 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
         if forget(&thread.next.is_drawn) != 0 {
             watched::remove(cookie.process, old);
         }
-        let take = TakeRecord { head: emit::head(Kind::Take, cookie), addr: old, len: forget(&thread.next.old_len) };
+        let take = TakeRecord { head: emit::head(Kind::Take, cookie, thread.tid), addr: old, len: forget(&thread.next.old_len) };
         thread.next.take_sent = u64::from(emit::take(take));
     }
     if cookie.signature != Signature::Munmap as u8 && forget(&thread.next.period) != NOT_TAKEN {
@@ -188,11 +188,11 @@ fn end(regs: &pt_regs) -> Option<()> {
             // User space cannot know whether what was moved is a mapping that counts, so it may be lost.
             emit::refused(call.size);
         }
-        Outcome::Allocated(addr) => allocated(addr, cookie, signature, call, thread.stack.id),
+        Outcome::Allocated(addr) => allocated(addr, cookie, signature, thread),
         Outcome::Gone => {}
         Outcome::Failed => {
             if call.old != 0 {
-                let head = emit::head(Kind::Restore, cookie);
+                let head = emit::head(Kind::Restore, cookie, thread.tid);
                 if call.take_sent == 0 || emit::restore(RestoreRecord { head }).is_none() {
                     // The block lives on, unknown to user space; its size was never ours to know.
                     emit::refused(0);
@@ -206,8 +206,9 @@ fn end(regs: &pt_regs) -> Option<()> {
 }
 
 #[inline(always)]
-fn allocated(addr: u64, cookie: Cookie, signature: Signature, call: &Call, stack: u64) {
-    let head = emit::head(Kind::Alloc, cookie);
+fn allocated(addr: u64, cookie: Cookie, signature: Signature, thread: &Thread) {
+    let (call, stack) = (&thread.call, thread.stack.id);
+    let head = emit::head(Kind::Alloc, cookie, thread.tid);
     // Inside an earlier call that was recorded it is not; inside one that was not, it may be.
     let function = if call.may_be_inside != 0 { cookie.function } else { 0 };
     let record =

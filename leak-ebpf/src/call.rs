@@ -20,6 +20,8 @@ static THREADS: TaskStorage<Thread> = TaskStorage::new();
 /// What the programs keep for a thread.
 #[repr(C)]
 pub struct Thread {
+    /// Its id, in the initial PID namespace.
+    pub tid: u32,
     /// The outermost call, if `call.sp` is not 0.
     pub call: Call,
     /// The one that is about to take its place.
@@ -70,7 +72,11 @@ impl Thread {
     /// The running thread's state, made if need be.
     #[inline(always)]
     pub fn current_or_new() -> Option<&'static mut Self> {
-        THREADS.get_or_create()
+        let thread = THREADS.get_or_create()?;
+        if thread.tid == 0 {
+            thread.tid = emit::tid();
+        }
+        Some(thread)
     }
 
     /// The running thread's state, if it ever allocated.

@@ -6,19 +6,17 @@
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output},
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC},
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_jiffies64, bpf_ktime_get_ns},
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray},
 };
 use leak_ebpf::{
-    AllocRecord, COUNTERS, Cookie, Counter, FreeRecord, Head, Kind, MAX_FRAMES, MAX_SPILLED_FREES, ProcessRecord,
-    RestoreRecord, Settings, Signature, SpillKey, SpillTime, StackRecord, TakeRecord,
+    AllocRecord, COUNTERS, Cookie, Counter, FreeRecord, Head, Kind, MAX_SPILLED_FREES, ProcessRecord, RestoreRecord,
+    Settings, Signature, SpillKey, SpillTime, StackRecord, TakeRecord,
 };
 
-/// Its size is set by the loader.
-#[map]
-static RING: RingBuf = RingBuf::with_byte_size(1 << 16, 0);
+use crate::{ring, shared};
 
 #[map]
 static SPILLED_FREES: HashMap<SpillKey, SpillTime> = HashMap::with_max_entries(MAX_SPILLED_FREES, BPF_F_NO_PREALLOC);
@@ -26,13 +24,9 @@ static SPILLED_FREES: HashMap<SpillKey, SpillTime> = HashMap::with_max_entries(M
 #[map]
 static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
 
-/// Not 0 from when the reader was woken until it has read.
-#[map]
-static WOKEN: Array<u32> = Array::with_max_entries(1, 0);
-
 #[unsafe(no_mangle)]
 static SETTINGS: Global<Settings> =
-    Global::new(Settings { refuse_above: 0, wake_above: 0, usual_trampoline: 0, walk: 0 });
+    Global::new(Settings { slots: 1, refuse_above: 0, wake_above: 0, usual_trampoline: 0, walk: 0 });
 
 /// What user space has set.
 #[inline(always)]
@@ -49,55 +43,33 @@ pub fn count(counter: Counter, by: u64) {
     }
 }
 
-/// The beginning of a record of this kind by this probe, now.
+/// The running thread's id, in the initial PID namespace.
 #[inline(always)]
-pub fn head(kind: Kind, cookie: Cookie) -> Head {
+pub fn tid() -> u32 {
     // SAFETY: the helper takes nothing and cannot fail.
-    head_at(kind, cookie, unsafe { bpf_ktime_get_ns() })
+    unsafe { bpf_get_current_pid_tgid() as u32 }
 }
 
+/// The beginning of a record of this kind by this probe, now, in this thread.
 #[inline(always)]
-fn head_at(kind: Kind, cookie: Cookie, time: u64) -> Head {
-    Head {
-        kind: kind as u8,
-        signature: cookie.signature,
-        process: cookie.process,
-        tid: aya_ebpf::helpers::bpf_get_current_pid_tgid() as u32,
-        time,
-    }
+pub fn head(kind: Kind, cookie: Cookie, tid: u32) -> Head {
+    Head { kind: kind as u8, signature: cookie.signature, process: cookie.process, tid, time: recent_time() }
 }
 
 /// Sends a stack, or `None` when there is no room.
 #[inline(always)]
 pub fn stack(record: &StackRecord) -> Option<()> {
-    let used = used();
-    if used > settings().refuse_above {
-        return None;
-    }
-    let depth = u64::from(record.depth).min(MAX_FRAMES as u64);
-    let bytes = (size_of::<StackRecord>() - 8 * MAX_FRAMES) as u64 + 8 * depth;
-    // SAFETY: the record is at least `bytes` long and the map is a ring buffer.
-    let sent = unsafe {
-        bpf_ringbuf_output(
-            core::ptr::from_ref(&RING).cast_mut().cast(),
-            core::ptr::from_ref(record).cast_mut().cast(),
-            bytes,
-            wake_flags(used),
-        )
-    };
-    (sent == 0).then_some(())
+    sent(ring::append_stack(record, settings().refuse_above))
 }
 
 /// Sends an allocation, or counts it as refused. Says whether it was sent.
 #[inline(always)]
 pub fn alloc(record: AllocRecord) -> bool {
-    let used = used();
-    let room = used <= settings().refuse_above;
-    if room && send(record, used).is_some() {
-        return true;
+    let is_sent = sent(ring::append(record, settings().refuse_above)).is_some();
+    if !is_sent {
+        refused(record.size);
     }
-    refused(record.size);
-    false
+    is_sent
 }
 
 /// Counts an allocation that user space will not hear of.
@@ -110,116 +82,99 @@ pub fn refused(size: u64) {
 /// Sends that this block is being freed, or sets it aside.
 #[inline(always)]
 pub fn free(cookie: Cookie, addr: u64) {
-    let look = look();
-    // The clock costs as much as sending does; in the ring, frees stand in the order in which they came.
-    let record = FreeRecord { head: head_at(Kind::Free, cookie, look.time), addr };
-    if send(record, look.used).is_none() {
-        // What is allocated there after this moment is another block.
-        spill(head(Kind::Free, cookie), addr, 0);
+    let head = head(Kind::Free, cookie, 0);
+    if send(FreeRecord { head, addr }).is_none() {
+        spill(head, addr, 0);
     }
 }
 
 /// Sends that memory was taken, or sets it aside. Says whether it was sent.
 #[inline(always)]
 pub fn take(record: TakeRecord) -> bool {
-    let sent = send(record, used()).is_some();
-    if !sent && record.head.signature != Signature::MremapCopy as u8 {
+    let is_sent = send(record).is_some();
+    if !is_sent && record.head.signature != Signature::MremapCopy as u8 {
         spill(record.head, record.addr, record.len);
     }
-    sent
+    is_sent
 }
 
 /// Sends that what was taken is still there. `None` when there is no room.
 #[inline(always)]
 pub fn restore(record: RestoreRecord) -> Option<()> {
-    send(record, used())
+    send(record)
 }
 
 /// Sends what happened to a process, and wakes the reader: probes may have to follow. `None` when there is no room.
 #[inline(always)]
 pub fn process(record: ProcessRecord) -> Option<()> {
-    send_with(record, u64::from(BPF_RB_FORCE_WAKEUP))
+    let sent = ring::append(record, settings().slots);
+    ring::ring_bell();
+    sent.map(|_| ())
 }
 
 #[inline(always)]
-fn send<T: 'static>(record: T, used: u64) -> Option<()> {
-    send_with(record, wake_flags(used))
+fn send<T: 'static>(record: T) -> Option<()> {
+    sent(ring::append(record, settings().slots))
 }
 
+/// Wakes the reader when the ring has filled up to the mark.
 #[inline(always)]
-fn send_with<T: 'static>(record: T, flags: u64) -> Option<()> {
-    let mut entry = RING.reserve::<T>(0)?;
-    entry.write(record);
-    entry.submit(flags);
+fn sent(used: Option<u64>) -> Option<()> {
+    if used? > settings().wake_above {
+        ring::wake();
+    }
     Some(())
 }
 
-/// Records of a processor between two looks at how full the ring is, and at the clock. A look costs about as much as
-/// sending does.
-const LOOK_EVERY: u64 = 16;
-
-/// A ring that could fill up between two looks is looked at for every record.
-const SMALL: u64 = 1 << 18;
-
-/// What a processor saw last.
-#[derive(Clone, Copy)]
+/// When a processor last looked at the clock, which costs as much as sending a record does.
 #[repr(C)]
 struct Look {
-    /// Bytes of the ring in use.
-    used: u64,
-    /// `CLOCK_MONOTONIC`.
+    /// The tick that it was in.
+    tick: u64,
+    /// What [`SPILLS`] was.
+    spills: u64,
+    /// `CLOCK_MONOTONIC`, later than both.
     time: u64,
-    /// Records until the next look.
-    left: u64,
 }
 
 #[map]
 static LOOKS: PerCpuArray<Look> = PerCpuArray::with_max_entries(1, 0);
 
-/// How full the ring is and what time it is, to within what a few records take.
+/// How many frees have been set aside, counted after their time was taken.
+#[map]
+static SPILLS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// What time it was at some moment of this tick, and behind every free that was set aside before: what is allocated there
+/// now is another block, and must not seem to be older.
 #[inline(always)]
-fn look() -> Look {
-    let Some(look) = LOOKS.get_ptr_mut(0) else { return Look { used: u64::MAX, time: 0, left: 0 } };
-    // SAFETY: the pointer is to this processor's value, which lives as long as the map; programs that interrupt one
-    // another here look a little more or less often.
-    let look = unsafe { &mut *look };
-    let settings = settings();
-    // Nearly full, it matters how full.
-    if look.left == 0 || look.used > settings.wake_above || settings.wake_above < SMALL {
-        look.used = RING.query(u64::from(BPF_RB_AVAIL_DATA));
-        // SAFETY: the helper takes nothing and cannot fail.
-        look.time = unsafe { bpf_ktime_get_ns() };
-        look.left = LOOK_EVERY;
+fn recent_time() -> u64 {
+    // SAFETY: the helper takes nothing and cannot fail.
+    let tick = unsafe { bpf_jiffies64() };
+    let (Some(look), Some(spills)) = (LOOKS.get_ptr_mut(0), SPILLS.get_ptr(0)) else { return time() };
+    // SAFETY: the pointers are to this processor's value and into an array, which live as long as their maps. A program
+    // that interrupts another one here sets what that one would have set.
+    let (look, spills) = unsafe { (&mut *look, shared::load(spills)) };
+    if look.tick != tick || look.spills != spills {
+        *look = Look { tick, spills, time: time() };
     }
-    look.left -= 1;
-    *look
+    look.time
 }
 
 #[inline(always)]
-fn used() -> u64 {
-    look().used
-}
-
-#[inline(always)]
-fn wake_flags(used: u64) -> u64 {
-    if used > settings().wake_above
-        && let Some(woken) = WOKEN.get_ptr_mut(0)
-    {
-        // SAFETY: the pointer is into the array. Two programs that both find 0 wake the reader twice, no more.
-        unsafe {
-            if *woken == 0 {
-                *woken = 1;
-                return u64::from(BPF_RB_FORCE_WAKEUP);
-            }
-        }
-    }
-    u64::from(BPF_RB_NO_WAKEUP)
+fn time() -> u64 {
+    // SAFETY: the helper takes nothing and cannot fail.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 #[inline(always)]
 fn spill(head: Head, addr: u64, len: u64) {
+    let time = time();
+    if let Some(spills) = SPILLS.get_ptr_mut(0) {
+        // SAFETY: the pointer is into the array.
+        unsafe { shared::fetch_add(spills, 1) };
+    }
     let key = SpillKey::new(head.process, addr, len);
-    let counter = match SPILLED_FREES.insert(key, head.time, u64::from(BPF_ANY)) {
+    let counter = match SPILLED_FREES.insert(key, time, u64::from(BPF_ANY)) {
         Ok(()) => Counter::FreesSpilled,
         Err(_) => Counter::FreesLost,
     };

@@ -10,11 +10,13 @@ pub mod frame;
 mod hits;
 mod record;
 mod sample;
+mod slot;
 
 pub use counter::{COUNTERS, Counter};
 pub use hits::Hits;
 pub use record::{Frames, Record};
 pub use sample::{ALWAYS, EXACT, MAX_PERIOD, Sampling};
+pub use slot::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, slots_of, slots_of_stack};
 
 /// Most frames a stack record carries. The kernel's own stack helper stops at 127 too.
 pub const MAX_FRAMES: usize = 127;
@@ -42,6 +44,10 @@ pub const MAX_PROCESSES: u32 = 1 << 12;
 
 /// The process slot of leaktrace's own calibration calls; no target ever has it.
 pub const CALIBRATION_SLOT: u16 = MAX_PROCESSES as u16;
+
+/// Claims of slots of the ring that can be given up at once: one for each program that is interrupted at a moment when the
+/// ring becomes full.
+pub const MAX_SKIPPED: u32 = 1 << 10;
 
 /// Blocks that can be watched for their free while not every free is told.
 pub const MAX_WATCHED: u32 = 1 << 20;
@@ -182,10 +188,10 @@ pub struct Head {
     pub signature: u8,
     /// The process slot from the [`Cookie`].
     pub process: u16,
-    /// Thread id, in the initial PID namespace.
+    /// Thread id, in the initial PID namespace; 0 for a free.
     pub tid: u32,
-    /// `CLOCK_MONOTONIC`, nanoseconds: for an allocation when it returned; for a free some records of its processor before
-    /// it was called.
+    /// `CLOCK_MONOTONIC`, nanoseconds, at most a tick (4 ms) early: for an allocation when it returned, for a free when it
+    /// was called. Of an allocation it is behind that of every [`SpillTime`] from before.
     pub time: u64,
 }
 
@@ -205,6 +211,8 @@ pub struct StackRecord {
     pub generation: u32,
     /// Return addresses.
     pub frames: [u64; MAX_FRAMES],
+    /// Fills the last [`Slot`].
+    pub spare: [u64; 2],
 }
 
 /// How stacks are walked.
@@ -426,9 +434,11 @@ pub type SpillTime = u64;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes of the ring in use above which allocations are refused; the rest is kept for frees.
+    /// Slots of the ring, a power of two.
+    pub slots: u64,
+    /// Slots in use above which allocations are refused; the rest is kept for frees.
     pub refuse_above: u64,
-    /// Bytes of the ring in use above which the reader is woken instead of waiting for its timer.
+    /// Slots in use above which the reader is woken instead of waiting for its timer.
     pub wake_above: u64,
     /// Where the kernel puts the return trampoline in a process that has nothing there yet.
     pub usual_trampoline: u64,
@@ -438,14 +448,13 @@ pub struct Settings {
 
 const _: () = {
     assert!(size_of::<Head>() == 16);
-    assert!(size_of::<StackRecord>() == 16 + 16 + 8 * MAX_FRAMES);
     assert!(size_of::<AllocRecord>() == 48);
     assert!(size_of::<FreeRecord>() == 24);
     assert!(size_of::<TakeRecord>() == 32);
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<SpillKey>() == 16);
-    assert!(size_of::<Settings>() == 32);
+    assert!(size_of::<Settings>() == 40);
     assert!(size_of::<Segment>() == 32);
     assert!(size_of::<Sampling>() == 24);
     assert!(size_of::<Hits>() == 48);

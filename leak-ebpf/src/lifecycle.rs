@@ -54,10 +54,9 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
         // SAFETY: the pointer is into the array.
         unsafe { *trampoline = emit::settings().usual_trampoline };
     }
-    let mut head = emit::head(Kind::Exec, Cookie::of_process(process));
     // Who ran it: a thread other than the first takes the first one's place and id.
-    head.tid = ctx.arg::<u64>(1) as u32;
-    send(head);
+    let tid = ctx.arg::<u64>(1) as u32;
+    send(emit::head(Kind::Exec, Cookie::of_process(process), tid));
     0
 }
 
@@ -113,7 +112,7 @@ fn change(process: u16) {
 
 #[inline(always)]
 fn tell(kind: Kind, cookie: Cookie) {
-    send(emit::head(kind, cookie));
+    send(emit::head(kind, cookie, emit::tid()));
 }
 
 #[inline(always)]

@@ -10,10 +10,13 @@
 //! | `unwind` | the stack, walked and interned |
 //! | `lifecycle` | exec of a traced process |
 //! | `launch` | holds a launched program before its first allocation |
-//! | `emit` | the ring, the place for frees when it is full, the counters |
+//! | `emit` | what goes up: records, frees that found the ring full, the counters |
+//! | `ring` | the ring of records, written without a lock |
+//! | `shared` | words that all processors add to |
 //! | `task_storage` | a map type that `aya-ebpf` 0.2 lacks |
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     clippy::inline_always,
     reason = "a call in BPF costs a frame of its 512-byte stack and hides bounds from the verifier"
@@ -27,6 +30,8 @@ mod draw;
 mod emit;
 mod launch;
 mod lifecycle;
+mod ring;
+mod shared;
 mod task_storage;
 mod unwind;
 mod watched;

@@ -36,14 +36,14 @@ pub enum Record<'a> {
     Vfork(ProcessRecord),
 }
 
-/// Return addresses, still in the ring's own bytes.
+/// Return addresses, still in the ring's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frames<'a>(&'a [[u8; 8]]);
+pub struct Frames<'a>(&'a [u64]);
 
 impl Frames<'_> {
     /// The addresses, innermost first.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = u64> + Clone + '_ {
-        self.0.iter().map(|bytes| u64::from_ne_bytes(*bytes))
+        self.0.iter().copied()
     }
 }
 
@@ -60,15 +60,16 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The record in these bytes, or `None` when they are of no known kind or too short for it.
-    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (words, _) = bytes.as_chunks::<8>();
-        let word = |index: usize| words.get(index).map(|bytes| u64::from_ne_bytes(*bytes));
+    /// The record in these words, or `None` when they are of no known kind or too few for it.
+    #[inline]
+    pub fn decode(words: &'a [u64]) -> Option<Self> {
+        let word = |index: usize| words.get(index).copied();
+        let first = word(0)?;
         let head = Head {
-            kind: *bytes.first()?,
-            signature: *bytes.get(1)?,
-            process: u16::from_ne_bytes([*bytes.get(2)?, *bytes.get(3)?]),
-            tid: (word(0)? >> 32) as u32,
+            kind: first as u8,
+            signature: (first >> 8) as u8,
+            process: (first >> 16) as u16,
+            tid: (first >> 32) as u32,
             time: word(1)?,
         };
         Some(match head.kind {
@@ -95,21 +96,14 @@ impl<'a> Record<'a> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-    use std::vec::Vec;
-
     use super::*;
-
-    fn bytes(words: &[u64]) -> Vec<u8> {
-        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
-    }
 
     #[test]
     fn an_allocation_decodes_as_it_was_written() {
         let first = Kind::Alloc as u64 | 4 << 8 | 7 << 16 | 99 << 32;
         let head = Head { kind: Kind::Alloc as u8, signature: 4, process: 7, tid: 99, time: 5 };
         assert_eq!(
-            Record::decode(&bytes(&[first, 5, 0xaaaa, 64, 0xbbbb, 512])),
+            Record::decode(&[first, 5, 0xaaaa, 64, 0xbbbb, 512]),
             Some(Record::Alloc(AllocRecord { head, addr: 0xaaaa, size: 64, stack: 0xbbbb, draw: 512 })),
         );
     }
@@ -117,19 +111,17 @@ mod tests {
     #[test]
     fn a_stack_that_claims_more_frames_than_it_carries_is_refused() {
         let first = Kind::Stack as u64;
-        assert_eq!(Record::decode(&bytes(&[first, 1, 2, 3, 0x10, 0x20])), None);
-        assert!(Record::decode(&bytes(&[first, 1, 2, 2, 0x10, 0x20])).is_some());
+        assert_eq!(Record::decode(&[first, 1, 2, 3, 0x10, 0x20]), None);
+        assert!(Record::decode(&[first, 1, 2, 2, 0x10, 0x20]).is_some());
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn no_words_make_it_panic() {
         for kind in 0..=u8::MAX {
-            for length in 0..64 {
-                let mut data = std::vec![0xff; length];
-                if let Some(first) = data.first_mut() {
-                    *first = kind;
-                }
-                let _ = Record::decode(&data);
+            for length in 0..8 {
+                let mut words = [u64::MAX; 8];
+                words[0] = u64::from(kind);
+                let _ = Record::decode(&words[..length]);
             }
         }
     }

@@ -58,9 +58,9 @@ pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, thread: &mut Thread) ->
         return Some(outcome.id);
     }
     walk(view, regs, thread);
-    let record = &mut thread.stack;
+    let (record, tid) = (&mut thread.stack, thread.tid);
     if !is_known(record.id) {
-        record.head = emit::head(Kind::Stack, cookie);
+        record.head = emit::head(Kind::Stack, cookie, tid);
         emit::stack(record)?;
         remember(record.id);
     }

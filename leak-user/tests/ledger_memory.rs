@@ -13,9 +13,8 @@ fn resident_bytes() -> u64 {
 }
 
 /// A stack record of one frame, as the ring holds it.
-fn stack_record(id: u64) -> Vec<u8> {
-    let words = [Kind::Stack as u64, 1, id, 1, 0x1000];
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+fn stack_record(id: u64) -> [u64; 5] {
+    [Kind::Stack as u64, 1, id, 1, 0x1000]
 }
 
 #[test]

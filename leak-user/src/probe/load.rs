@@ -10,7 +10,7 @@ use aya::{
     util::KernelVersion,
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::{BlockKey, Counter, MAX_WATCHED, Sampling, Walk};
+use leak_ebpf::{BlockKey, Counter, MAX_WATCHED, SLOT_BYTES, Sampling, Walk};
 
 use super::{
     bpf_call,
@@ -19,7 +19,7 @@ use super::{
     hits::{HitCounts, Shared},
     known::Known,
     multi::{self, Run},
-    ring::Ring,
+    ring::{Ring, RingMaps},
     tables::Tables,
 };
 use crate::{notice::Notices, process::maps::usual_trampoline};
@@ -129,7 +129,7 @@ pub struct Upward {
 impl Upward {
     /// Throws away all that has come up so far, and counts from nothing.
     pub(super) fn discard(&mut self) -> Result<()> {
-        self.ring.drain(|_| {});
+        self.ring.drain(|_| {})?;
         let spilled = self.counts.read()?.get(Counter::FreesSpilled);
         self.ring.take_spilled(spilled)?;
         self.ring.rearm()?;
@@ -141,14 +141,15 @@ impl Kernel {
     /// Loads the programs.
     pub fn load(settings: LoadSettings, notices: Notices) -> Result<(Self, Upward, Tables)> {
         let LoadSettings { ring_bytes, links, walk, may_sample } = settings;
-        let ring = u64::from(ring_bytes);
+        let slots = ring_bytes / SLOT_BYTES as u32;
         let walk = if has_loops() { walk } else { Walk::Pointers };
         // The last quarter is kept for frees; the reader is woken at half.
-        let settings = [ring / 4 * 3, ring / 2, usual_trampoline(), walk as u64];
+        let marks = [slots, slots / 4 * 3, slots / 2].map(u64::from);
+        let settings = [marks[0], marks[1], marks[2], usual_trampoline(), walk as u64];
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)
-            .map_max_entries("RING", ring_bytes)
+            .map_max_entries("SLOTS", slots)
             .map_max_entries("WATCHED", if may_sample { MAX_WATCHED } else { 1 })
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
@@ -161,11 +162,14 @@ impl Kernel {
         if sweeper.is_some() {
             on_tracepoint(&mut ebpf, "copy", "task_newtask")?;
         }
-        let ring = Ring::new(
-            take_map(&mut ebpf, "RING")?,
-            take_map(&mut ebpf, "SPILLED_FREES")?,
-            take_map(&mut ebpf, "WOKEN")?,
-        )?;
+        let ring = Ring::new(RingMaps {
+            slots: take_map(&mut ebpf, "SLOTS")?,
+            positions: take_map(&mut ebpf, "POSITIONS")?,
+            skipped: take_map(&mut ebpf, "SKIPPED")?,
+            spilled: take_map(&mut ebpf, "SPILLED_FREES")?,
+            bell: take_map(&mut ebpf, "BELL")?,
+            woken: take_map(&mut ebpf, "WOKEN")?,
+        })?;
         let counts = Counts::new(take_map(&mut ebpf, "COUNTS")?)?;
         let known = Known::new(take_map(&mut ebpf, "KNOWN")?)?;
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;

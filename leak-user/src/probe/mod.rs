@@ -4,6 +4,7 @@
 //! [`Record`](leak_ebpf::Record)s and counts; what they mean is the ledger's business.
 
 pub mod attach;
+mod bell;
 mod bpf_call;
 pub mod calibrate;
 pub mod counts;

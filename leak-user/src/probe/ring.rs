@@ -3,41 +3,75 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Result, bail};
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use leak_ebpf::{Record, SpillKey, SpillTime};
 
-use super::{bpf_call, ring_memory::RingMemory};
+use super::{bell::Bell, bpf_call, ring_memory::RingMemory};
 
 /// The ring's reading end.
 pub struct Ring {
-    map: MapData,
     memory: RingMemory,
+    skipped: HashMap<MapData, u64, u64>,
     spilled: MapData,
+    bell: Bell,
     woken: Array<MapData, u32>,
     /// How many frees had been set aside at the last collection.
     collected_at: u64,
 }
 
+/// The maps that it is made of.
+pub(super) struct RingMaps {
+    pub slots: Map,
+    pub positions: Map,
+    pub skipped: Map,
+    pub spilled: Map,
+    pub bell: Map,
+    pub woken: Map,
+}
+
 impl Ring {
-    /// Takes over the three maps.
-    pub(super) fn new(ring: Map, spilled: Map, woken: Map) -> Result<Self> {
-        let Map::HashMap(spilled) = spilled else { bail!("this build of leaktrace has another map for spilled frees") };
-        let Map::RingBuf(map) = ring else { bail!("this build of leaktrace has another map for its ring") };
-        let memory = RingMemory::map(map.fd().as_fd(), map.info()?.max_entries())?;
-        Ok(Self { map, memory, spilled, woken: Array::try_from(woken)?, collected_at: 0 })
+    /// Takes over the maps.
+    pub(super) fn new(maps: RingMaps) -> Result<Self> {
+        let Map::Array(slots) = maps.slots else { bail!("this build of leaktrace has another map for its ring") };
+        let Map::Array(positions) = maps.positions else {
+            bail!("this build of leaktrace has another map for the positions of its ring")
+        };
+        let Map::HashMap(spilled) = maps.spilled else {
+            bail!("this build of leaktrace has another map for spilled frees")
+        };
+        Ok(Self {
+            memory: RingMemory::map(slots.fd(), positions.fd(), slots.info()?.max_entries())?,
+            skipped: HashMap::try_from(maps.skipped)?,
+            spilled,
+            bell: Bell::new(maps.bell)?,
+            woken: Array::try_from(maps.woken)?,
+            collected_at: 0,
+        })
     }
 
     /// Gives every record that is in the ring to `take`, in the order in which they came about.
-    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) {
-        self.memory.drain(|bytes| {
-            if let Some(record) = Record::decode(bytes) {
-                take(&record);
-            }
-        });
+    pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) -> Result<()> {
+        let skipped = &mut self.skipped;
+        self.memory.drain(
+            |words| {
+                if let Some(record) = Record::decode(words) {
+                    take(&record);
+                }
+            },
+            |position| match skipped.get(&position, 0) {
+                Ok(slots) => {
+                    skipped.remove(&position)?;
+                    Ok(Some(slots))
+                }
+                Err(MapError::KeyNotFound) => Ok(None),
+                Err(error) => Err(error.into()),
+            },
+        )
     }
 
     /// Lets the programs wake the reader again.
     pub fn rearm(&mut self) -> Result<()> {
+        self.bell.silence();
         Ok(self.woken.set(0, 0, 0)?)
     }
 
@@ -57,6 +91,6 @@ impl Ring {
 impl AsFd for Ring {
     /// Readable when the programs have woken the reader.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.map.fd().as_fd()
+        self.bell.as_fd()
     }
 }

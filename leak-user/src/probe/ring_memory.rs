@@ -1,144 +1,228 @@
-//! The memory of a ring buffer map, mapped once: the kernel's own way has all of it twice, for records that run over its
-//! end, and it would count twice in leaktrace's resident memory. Such a record is put together here.
+//! The ring's memory, shared with the programs: its slots, and how far they were written and read.
 
 use std::{
-    os::fd::BorrowedFd,
+    os::fd::AsFd,
     ptr::NonNull,
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence},
+    sync::atomic::{AtomicU64, Ordering, fence},
 };
 
 use anyhow::{Context, Result, ensure};
+use leak_ebpf::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, slots_of};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// `BPF_RINGBUF_BUSY_BIT`, `BPF_RINGBUF_DISCARD_BIT` and `BPF_RINGBUF_HDR_SZ`.
-const BUSY: u32 = 1 << 31;
-const DISCARDED: u32 = 1 << 30;
-const HEADER_BYTES: usize = 8;
+/// After so many slots the programs are told that they may write there again: each time costs them a look at a line
+/// that this processor wrote to.
+const TELL_EVERY: u64 = 64;
 
-/// A ring's memory, and how far it was read.
+/// The ring's memory, and how far it was read.
 pub struct RingMemory {
-    /// A page with the position up to which it was read.
-    read: Mapping,
-    /// A page with the position up to which it was written; then what was.
-    written: Mapping,
-    position: usize,
-    /// Bytes of the ring, a power of two.
-    size: usize,
-    /// A record that ran over the ring's end.
-    joined: Vec<u8>,
+    slots: Mapping,
+    positions: Mapping,
+    position: u64,
+    /// Slots of the ring, a power of two.
+    count: u64,
+    /// A record of several slots.
+    joined: [u64; MAX_SLOTS * SLOT_WORDS],
 }
 
 impl RingMemory {
-    /// Maps the ring of this descriptor, which has so many bytes.
-    pub fn map(ring: BorrowedFd<'_>, size: u32) -> Result<Self> {
-        let (page, size) = (procfs::page_size() as usize, size as usize);
-        ensure!(size.is_power_of_two() && size >= page, "a ring of {size} bytes cannot be read");
-        let read = Mapping::new(ring, 0, page, 0, ProtFlags::READ | ProtFlags::WRITE)?;
-        let written = Mapping::new(ring, page, page, size, ProtFlags::READ)?;
-        let position = read.position().load(Ordering::Acquire);
-        Ok(Self { read, written, position, size, joined: Vec::new() })
+    /// Maps the arrays of a ring of so many slots.
+    pub fn map(slots: impl AsFd, positions: impl AsFd, count: u32) -> Result<Self> {
+        ensure!(count.is_power_of_two(), "a ring of {count} slots cannot be read");
+        let slots = Mapping::new(slots, 0, count as usize * SLOT_BYTES, ProtFlags::READ)?;
+        let positions = Mapping::new(positions, 0, size_of::<Positions>(), ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Self::over(slots, positions, count))
     }
 
-    /// Gives every record that is there to `take`, and its place back to the kernel after that.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
-        while let Some(header) = self.next_header() {
-            let length = (header & !(BUSY | DISCARDED)) as usize;
-            if header & DISCARDED == 0
-                && let Some(record) = record(self.written.ring(), self.position, length, &mut self.joined)
-            {
-                take(record);
+    fn over(slots: Mapping, positions: Mapping, count: u32) -> Self {
+        Self { slots, positions, position: 0, count: count.into(), joined: [0; _] }
+    }
+
+    /// Gives the words of every record that is there to `take`, in the order in which their places were claimed. `skipped`
+    /// says how many slots from a position on were given up, if they were.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u64]), mut skipped: impl FnMut(u64) -> Result<Option<u64>>) -> Result<()> {
+        let mut told = self.position;
+        loop {
+            let (turn, words) = self.slots.slot(self.position % self.count);
+            let taken = if turn.load(Ordering::Acquire) == self.position + 1 {
+                let slots = slots_of(words) as u64;
+                if slots == 1 {
+                    take(words);
+                } else {
+                    for (index, part) in (0..slots).zip(self.joined.chunks_exact_mut(SLOT_WORDS)) {
+                        part.copy_from_slice(self.slots.slot((self.position + index) % self.count).1);
+                    }
+                    take(&self.joined);
+                }
+                slots
+            } else if self.written().load(Ordering::Acquire) == self.position {
+                break;
+            } else {
+                // Else it is still being written.
+                let Some(slots) = skipped(self.position)? else { break };
+                slots
+            };
+            self.position += taken;
+            if self.position - told >= TELL_EVERY {
+                told = self.position;
+                self.read().store(told, Ordering::Release);
             }
-            self.position = self.position.wrapping_add((HEADER_BYTES + length).next_multiple_of(8));
-            self.read.position().store(self.position, Ordering::Release);
         }
+        self.read().store(self.position, Ordering::Release);
         // A record that comes now finds that all was read, or has been seen.
         fence(Ordering::SeqCst);
+        Ok(())
     }
 
-    /// The header of the next record, unless there is none or it is still being written.
-    fn next_header(&self) -> Option<u32> {
-        if self.position == self.written.position().load(Ordering::Acquire) {
-            return None;
-        }
-        // Records begin at multiples of 8, and so does the end: headers do not run over it.
-        let header = self.written.header(self.position & (self.size - 1)).load(Ordering::Acquire);
-        (header & BUSY == 0).then_some(header)
+    fn written(&self) -> &AtomicU64 {
+        self.positions.word(std::mem::offset_of!(Positions, written))
+    }
+
+    fn read(&self) -> &AtomicU64 {
+        self.positions.word(std::mem::offset_of!(Positions, read))
     }
 }
 
-/// The record whose header is at this position.
-fn record<'a>(ring: &'a [u8], position: usize, length: usize, joined: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    let start = (position + HEADER_BYTES) & (ring.len() - 1);
-    let (before, after) = ring.split_at(start);
-    if length <= after.len() {
-        return after.get(..length);
-    }
-    joined.clear();
-    joined.extend_from_slice(after);
-    joined.extend_from_slice(before.get(..length - after.len())?);
-    Some(joined)
-}
-
-/// A mapped part of the ring: a page that begins with a position, and what follows.
-struct Mapping {
+/// A mapped part of a map.
+pub(super) struct Mapping {
     start: NonNull<u8>,
-    page: usize,
-    rest: usize,
+    bytes: usize,
 }
 
 // SAFETY: it is memory like any other, and nothing in it belongs to a thread.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    fn new(ring: BorrowedFd<'_>, offset: usize, page: usize, rest: usize, protection: ProtFlags) -> Result<Self> {
+    /// Maps so many bytes from an offset on.
+    pub(super) fn new(map: impl AsFd, offset: u64, bytes: usize, protection: ProtFlags) -> Result<Self> {
         // SAFETY: a new mapping, at a place that the kernel chooses.
-        let start =
-            unsafe { mmap(std::ptr::null_mut(), page + rest, protection, MapFlags::SHARED, ring, offset as u64) }
-                .context("the ring cannot be mapped")?;
-        Ok(Self { start: NonNull::new(start.cast()).context("the ring cannot be mapped")?, page, rest })
+        let start = unsafe { mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, map, offset) }
+            .context("the ring cannot be mapped")?;
+        Ok(Self { start: NonNull::new(start.cast()).context("the ring cannot be mapped")?, bytes })
     }
 
-    /// The position that the first page begins with.
-    fn position(&self) -> &AtomicUsize {
-        // SAFETY: the mapping begins with a page, so aligned, and is there as long as `self`; the kernel writes
-        // positions as whole words. Where it may not be written, it is only loaded.
-        unsafe { self.start.cast().as_ref() }
+    /// A word that the programs and this side change. Where it may not be written, it is only loaded.
+    pub(super) fn word(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.bytes);
+        // SAFETY: inside the mapping, which is there as long as `self`, and aligned, for it begins with a page.
+        unsafe { self.start.add(offset).cast().as_ref() }
     }
 
-    /// What follows the first page.
-    fn ring(&self) -> &[u8] {
-        // SAFETY: this much is mapped as long as `self` is. The kernel does not write to records that are complete and
-        // were not given back, and only those are looked at.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(self.page), self.rest) }
-    }
-
-    /// The first word of a header, which the kernel changes while the record is written.
-    fn header(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(HEADER_BYTES) && offset < self.rest);
-        // SAFETY: inside the mapping and aligned, as was just looked at.
-        unsafe { self.start.add(self.page + offset).cast().as_ref() }
+    /// The turn of a slot, and its words: which are only to be looked at when it is their turn.
+    fn slot(&self, index: u64) -> (&AtomicU64, &[u64; SLOT_WORDS]) {
+        let offset = index as usize * SLOT_BYTES;
+        assert!(offset + SLOT_BYTES <= self.bytes);
+        // SAFETY: inside the mapping and aligned, as above; the programs write to a slot's words when they have claimed
+        // it, which they do again when it was read.
+        let words = unsafe { self.start.add(offset + std::mem::offset_of!(Slot, words)).cast().as_ref() };
+        (self.word(offset), words)
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: nothing that was borrowed from the mapping outlives it. An error leaves it mapped, which does no harm.
-        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.page + self.rest) };
+        let _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use leak_ebpf::Kind;
+
     use super::*;
 
+    const COUNT: u32 = 64;
+
+    /// A ring in memory of its own, written to as programs do.
+    struct Writer {
+        slots: Mapping,
+        positions: Mapping,
+    }
+
+    fn ring() -> (Writer, RingMemory) {
+        let memory = |bytes| rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC).map(|file| {
+            rustix::fs::ftruncate(&file, bytes).unwrap();
+            file
+        });
+        let (slots, positions) = (memory(1 << 12).unwrap(), memory(1 << 12).unwrap());
+        let map = |file| Mapping::new(file, 0, 1 << 12, ProtFlags::READ | ProtFlags::WRITE).unwrap();
+        let ring = RingMemory::over(map(&slots), map(&positions), COUNT);
+        (Writer { slots: map(&slots), positions: map(&positions) }, ring)
+    }
+
+    impl Writer {
+        fn claim(&self, slots: u64) -> u64 {
+            self.positions.word(std::mem::offset_of!(Positions, written)).fetch_add(slots, Ordering::Relaxed)
+        }
+
+        fn write(&self, at: u64, words: &[u64]) {
+            for (index, word) in words.iter().enumerate() {
+                let slot = (at as usize + index / SLOT_WORDS) % COUNT as usize;
+                self.slots.word(slot * SLOT_BYTES + 8 + 8 * (index % SLOT_WORDS)).store(*word, Ordering::Relaxed);
+            }
+            self.slots.word(at as usize % COUNT as usize * SLOT_BYTES).store(at + 1, Ordering::Release);
+        }
+
+        fn read(&self) -> u64 {
+            self.positions.word(std::mem::offset_of!(Positions, read)).load(Ordering::Acquire)
+        }
+    }
+
+    fn drain(ring: &mut RingMemory) -> Vec<u64> {
+        let mut records = Vec::new();
+        ring.drain(|words| records.push(words[1]), |_| Ok(None)).unwrap();
+        records
+    }
+
     #[test]
-    fn a_record_that_runs_over_the_end_is_put_together() {
-        let ring: Vec<u8> = (0..64).collect();
-        let mut joined = Vec::new();
-        assert_eq!(record(&ring, 64 + 8, 4, &mut joined), Some(&[16, 17, 18, 19][..]));
-        assert_eq!(record(&ring, 48, 8, &mut joined), Some(&[56, 57, 58, 59, 60, 61, 62, 63][..]));
-        assert_eq!(record(&ring, 48, 10, &mut joined), Some(&[56, 57, 58, 59, 60, 61, 62, 63, 0, 1][..]));
-        assert_eq!(record(&ring, 56, 3, &mut joined), Some(&[0, 1, 2][..]));
-        assert_eq!(record(&ring, 56, 65, &mut joined), None);
+    fn records_come_in_order_and_their_places_are_given_back_round_after_round() {
+        let (writer, mut ring) = ring();
+        for round in 0..1000 {
+            let count = round % u64::from(COUNT);
+            for number in 0..count {
+                writer.write(writer.claim(1), &[Kind::Free as u64, number]);
+            }
+            assert_eq!(drain(&mut ring), (0..count).collect::<Vec<_>>());
+            assert_eq!(writer.read(), ring.position);
+        }
+    }
+
+    #[test]
+    fn what_is_behind_a_record_that_is_still_being_written_waits_for_it() {
+        let (writer, mut ring) = ring();
+        let (late, early) = (writer.claim(1), writer.claim(1));
+        writer.write(early, &[Kind::Free as u64, 2]);
+        assert_eq!(drain(&mut ring), []);
+        writer.write(late, &[Kind::Free as u64, 1]);
+        assert_eq!(drain(&mut ring), [1, 2]);
+    }
+
+    #[test]
+    fn a_stack_that_runs_over_the_end_is_put_together() {
+        let (writer, mut ring) = ring();
+        for _ in 0..60 {
+            writer.write(writer.claim(1), &[Kind::Free as u64, 0]);
+        }
+        drain(&mut ring);
+        let depth = 60;
+        let words: Vec<u64> = [Kind::Stack as u64, 9, 10, depth].into_iter().chain(100..100 + depth).collect();
+        writer.write(writer.claim(words.len().div_ceil(SLOT_WORDS) as u64), &words);
+        writer.write(writer.claim(1), &[Kind::Free as u64, 5]);
+        let mut records = Vec::new();
+        ring.drain(|words| records.push(words.to_vec()), |_| Ok(None)).unwrap();
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0][..words.len()], words);
+        assert_eq!(records[1][1], 5);
+    }
+
+    #[test]
+    fn slots_that_were_given_up_are_passed_over() {
+        let (writer, mut ring) = ring();
+        let given_up = writer.claim(3);
+        writer.write(writer.claim(1), &[Kind::Free as u64, 7]);
+        let mut records = Vec::new();
+        ring.drain(|words| records.push(words[1]), |at| Ok((at == given_up).then_some(3))).unwrap();
+        assert_eq!(records, [7]);
     }
 }

@@ -296,7 +296,7 @@ impl Trace {
                 _ => {}
             }
             ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
-        });
+        })?;
         forgotten?;
         self.ledger.enter_spilled(set_aside);
         self.fleet.follow_changes(&changed);
