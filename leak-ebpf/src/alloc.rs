@@ -142,7 +142,11 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
         if forget(&thread.next.is_drawn) != 0 {
             watched::remove(cookie.process, old);
         }
-        let take = TakeRecord { head: emit::head(Kind::Take, cookie, thread.tid), addr: old, len: forget(&thread.next.old_len) };
+        let take = TakeRecord {
+            head: emit::head(Kind::Take, cookie, thread.tid),
+            addr: old,
+            len: forget(&thread.next.old_len),
+        };
         thread.next.take_sent = u64::from(emit::take(take));
     }
     if cookie.signature != Signature::Munmap as u8 && forget(&thread.next.period) != NOT_TAKEN {

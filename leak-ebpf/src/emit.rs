@@ -50,10 +50,21 @@ pub fn tid() -> u32 {
     unsafe { bpf_get_current_pid_tgid() as u32 }
 }
 
-/// The beginning of a record of this kind by this probe, now, in this thread.
+/// The beginning of a record of this kind by this probe, in this tick, in this thread.
 #[inline(always)]
 pub fn head(kind: Kind, cookie: Cookie, tid: u32) -> Head {
-    Head { kind: kind as u8, signature: cookie.signature, process: cookie.process, tid, time: recent_time() }
+    head_at(kind, cookie, tid, recent_time())
+}
+
+/// The same, with the time of this very moment.
+#[inline(always)]
+pub fn head_now(kind: Kind, cookie: Cookie, tid: u32) -> Head {
+    head_at(kind, cookie, tid, time())
+}
+
+#[inline(always)]
+fn head_at(kind: Kind, cookie: Cookie, tid: u32, time: u64) -> Head {
+    Head { kind: kind as u8, signature: cookie.signature, process: cookie.process, tid, time }
 }
 
 /// Sends a stack, or `None` when there is no room.

@@ -190,8 +190,8 @@ pub struct Head {
     pub process: u16,
     /// Thread id, in the initial PID namespace; 0 for a free.
     pub tid: u32,
-    /// `CLOCK_MONOTONIC`, nanoseconds, at most a tick (4 ms) early: for an allocation when it returned, for a free when it
-    /// was called. Of an allocation it is behind that of every [`SpillTime`] from before.
+    /// `CLOCK_MONOTONIC`, nanoseconds. For an allocation when it returned and for a free when it was called, at most a tick
+    /// (4 ms) early; of an allocation it is behind every [`SpillTime`] from before.
     pub time: u64,
 }
 

@@ -56,7 +56,7 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
     }
     // Who ran it: a thread other than the first takes the first one's place and id.
     let tid = ctx.arg::<u64>(1) as u32;
-    send(emit::head(Kind::Exec, Cookie::of_process(process), tid));
+    send(emit::head_now(Kind::Exec, Cookie::of_process(process), tid));
     0
 }
 
@@ -112,7 +112,7 @@ fn change(process: u16) {
 
 #[inline(always)]
 fn tell(kind: Kind, cookie: Cookie) {
-    send(emit::head(kind, cookie, emit::tid()));
+    send(emit::head_now(kind, cookie, emit::tid()));
 }
 
 #[inline(always)]

@@ -48,7 +48,7 @@ const fn stack_words(depth: usize) -> usize {
 pub const MAX_SLOTS: usize = stack_words(MAX_FRAMES).div_ceil(SLOT_WORDS);
 
 /// How many slots a stack of so many frames takes.
-#[inline(always)]
+#[inline]
 pub const fn slots_of_stack(depth: u16) -> usize {
     stack_words(if depth as usize > MAX_FRAMES { MAX_FRAMES } else { depth as usize }).div_ceil(SLOT_WORDS)
 }

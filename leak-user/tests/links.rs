@@ -81,11 +81,12 @@ fn every_call_is_seen_once_by_whichever_links_and_none_without() {
                 links_free(links_call(address << 4));
             }
             let (mut allocated, mut freed) = (Vec::new(), Vec::new());
-            upward.ring.drain(|record| match record {
+            let drained = upward.ring.drain(|record| match record {
                 Record::Alloc(alloc) => allocated.push(alloc.addr),
                 Record::Free(free) => freed.push(free.addr),
                 _ => {}
             });
+            drained.expect("the ring");
             (allocated, freed)
         };
         let addresses: Vec<u64> = (1..=CALLS as u64).map(|address| address << 4).collect();

@@ -76,13 +76,14 @@ impl Traced {
     /// What was told since the last time: blocks allocated, each with how it was drawn, and blocks freed.
     fn told(&mut self) -> (Vec<(u64, Draw)>, BTreeSet<u64>) {
         let (mut allocated, mut freed) = (Vec::new(), BTreeSet::new());
-        self.upward.ring.drain(|record| match record {
+        let drained = self.upward.ring.drain(|record| match record {
             Record::Alloc(alloc) => allocated.push((alloc.addr, Draw::unpack(alloc.draw))),
             Record::Free(free) => {
                 freed.insert(free.addr);
             }
             _ => {}
         });
+        drained.expect("the ring");
         (allocated, freed)
     }
 }

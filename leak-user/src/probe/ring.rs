@@ -11,6 +11,8 @@ use super::{bell::Bell, bpf_call, ring_memory::RingMemory};
 /// The ring's reading end.
 pub struct Ring {
     memory: RingMemory,
+    /// Held open for programs that are loaded later.
+    _maps: [MapData; 2],
     skipped: HashMap<MapData, u64, u64>,
     spilled: MapData,
     bell: Bell,
@@ -41,6 +43,7 @@ impl Ring {
         };
         Ok(Self {
             memory: RingMemory::map(slots.fd(), positions.fd(), slots.info()?.max_entries())?,
+            _maps: [slots, positions],
             skipped: HashMap::try_from(maps.skipped)?,
             spilled,
             bell: Bell::new(maps.bell)?,

@@ -40,7 +40,11 @@ impl RingMemory {
 
     /// Gives the words of every record that is there to `take`, in the order in which their places were claimed. `skipped`
     /// says how many slots from a position on were given up, if they were.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u64]), mut skipped: impl FnMut(u64) -> Result<Option<u64>>) -> Result<()> {
+    pub fn drain(
+        &mut self,
+        mut take: impl FnMut(&[u64]),
+        mut skipped: impl FnMut(u64) -> Result<Option<u64>>,
+    ) -> Result<()> {
         let mut told = self.position;
         loop {
             let (turn, words) = self.slots.slot(self.position % self.count);
@@ -141,10 +145,10 @@ mod tests {
     }
 
     fn ring() -> (Writer, RingMemory) {
-        let memory = |bytes| rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC).map(|file| {
-            rustix::fs::ftruncate(&file, bytes).unwrap();
-            file
-        });
+        let memory = |bytes| {
+            rustix::fs::memfd_create("ring", rustix::fs::MemfdFlags::CLOEXEC)
+                .inspect(|file| rustix::fs::ftruncate(file, bytes).unwrap())
+        };
         let (slots, positions) = (memory(1 << 12).unwrap(), memory(1 << 12).unwrap());
         let map = |file| Mapping::new(file, 0, 1 << 12, ProtFlags::READ | ProtFlags::WRITE).unwrap();
         let ring = RingMemory::over(map(&slots), map(&positions), COUNT);
@@ -193,7 +197,7 @@ mod tests {
         let (writer, mut ring) = ring();
         let (late, early) = (writer.claim(1), writer.claim(1));
         writer.write(early, &[Kind::Free as u64, 2]);
-        assert_eq!(drain(&mut ring), []);
+        assert_eq!(drain(&mut ring), [0_u64; 0]);
         writer.write(late, &[Kind::Free as u64, 1]);
         assert_eq!(drain(&mut ring), [1, 2]);
     }
