@@ -13,6 +13,7 @@ pub mod notice;
 pub mod probe;
 pub mod process;
 pub mod report;
+pub mod session;
 pub mod symbolize;
 pub mod text;
 pub mod trace;

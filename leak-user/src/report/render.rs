@@ -74,7 +74,7 @@ impl Renderer {
 
 /// Made-up reports that the tests of every form share.
 #[cfg(test)]
-pub(super) mod sample {
+pub(crate) mod sample {
     use super::super::*;
     use crate::symbolize::FrameKind;
 
