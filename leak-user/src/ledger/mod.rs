@@ -5,6 +5,7 @@
 //! outstanding. Where allocations were sampled, sums are estimates; where frees were not watched for a time, what had
 //! been outstanding is unknown from then on. It knows no names and no addresses of code: a stack is calls in modules.
 
+mod ages;
 mod amount;
 mod heap;
 mod mappings;
@@ -17,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use leak_ebpf::{AllocRecord, Draw, Frames, Record, Signature, SpillKey, SpillTime, TakeRecord};
 
+pub use ages::{AGE_EDGES_S, AGE_PARTS, Ages};
 pub use amount::Amount;
 use amount::Periods;
 pub use heap::Block;

@@ -6,7 +6,7 @@
 mod point;
 mod view;
 
-pub use point::{AGE_EDGES_S, AGE_PARTS, Ages, Point};
+pub use point::Point;
 pub use view::{Cgroup, MOST_SNAPSHOTS, Memory, SizeClass, Snapshot, StackView, View};
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A made-up part of a session that the tests of every form share.
 
-use super::{AGE_PARTS, Ages, Cgroup, Memory, Point, SizeClass, Snapshot, StackView, View};
+use super::{Cgroup, Memory, Point, SizeClass, Snapshot, StackView, View};
 use crate::{
     growth::{Judgement, Verdict},
+    ledger::{AGE_PARTS, Ages},
     report::{Frame, Report, sample},
 };
 

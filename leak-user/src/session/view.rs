@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ages, Point};
+use super::Point;
 use crate::{
     growth::Judgement,
+    ledger::Ages,
     report::{Frame, Report},
 };
 
