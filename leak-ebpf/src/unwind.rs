@@ -13,9 +13,7 @@ mod window;
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{
-    bindings::pt_regs, cty::c_void, helpers::generated::bpf_probe_read_user, macros::map, maps::Array,
-};
+use aya_ebpf::{bindings::pt_regs, cty::c_void, helpers::generated::bpf_probe_read_user, macros::map, maps::Array};
 use leak_ebpf::{
     Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd,
     frame::{Outcome, Subject},

@@ -8,7 +8,7 @@ mod history;
 
 pub use history::{History, Point};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Fewest points that a verdict is based on.
 pub const MIN_POINTS: usize = 6;
@@ -23,7 +23,7 @@ const MOST_CERTAIN: f64 = 0.99;
 const AT_REST: f64 = 0.01;
 
 /// What a stack's history amounts to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It grows and nothing allocated here is given back.

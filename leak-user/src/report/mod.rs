@@ -8,20 +8,26 @@ mod json;
 mod render;
 mod table;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub use crate::{growth::Verdict, symbolize::Frame};
+pub use crate::{
+    growth::Verdict,
+    symbolize::{Frame, FrameKind},
+};
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
 
 /// The state of one trace at one moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Always [`SCHEMA`].
-    pub schema: &'static str,
+    pub schema: Cow<'static, str>,
     /// When the report was made, RFC 3339 in UTC.
     pub time: String,
     /// Seconds since tracing began.
@@ -59,7 +65,7 @@ impl Report {
         mode: Mode,
     ) -> Self {
         Self {
-            schema: SCHEMA,
+            schema: SCHEMA.into(),
             time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             elapsed_s: elapsed.as_secs_f64(),
             last: false,
@@ -79,7 +85,7 @@ impl Report {
 pub const SCHEMA: &str = "leaktrace.report/1";
 
 /// A traced process.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Process {
     /// Process id in leaktrace's PID namespace.
     pub pid: u32,
@@ -104,7 +110,7 @@ pub struct Process {
 }
 
 /// What of a process is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Watching {
     /// Allocations and frees.
@@ -118,24 +124,24 @@ pub enum Watching {
 }
 
 /// How the trace was made.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mode {
     /// Mean bytes between samples now; 1 is every allocation. Of several processes the greatest.
     pub sample_bytes: u64,
     /// How stacks are walked: `dwarf`, by unwind information, or `fp`, by frame pointers.
-    pub unwind: &'static str,
+    pub unwind: Cow<'static, str>,
     /// By what probes are placed: `session`, `multi` or `perf`.
-    pub links: &'static str,
+    pub links: Cow<'static, str>,
     /// The share of a process's CPU time that tracing it may take, per cent, if there is a limit.
     pub budget_pct: Option<f64>,
     /// What was changed to keep to it, in order.
     pub changes: Vec<Change>,
     /// The order of the stacks: `size`, `count`, `growth` or `age`.
-    pub sorted_by: &'static str,
+    pub sorted_by: Cow<'static, str>,
 }
 
 /// A change of how a process is traced.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// Seconds since tracing began.
     pub at_s: f64,
@@ -146,7 +152,7 @@ pub struct Change {
 }
 
 /// Sums over all stacks since tracing began. Estimates, rounded, where allocations were sampled.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Bytes allocated since attach and not given back: each was watched for its free.
     pub outstanding_bytes: u64,
@@ -170,7 +176,7 @@ pub struct Totals {
 }
 
 /// Standard errors of [`Totals`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TotalErrors {
     /// Of what a stack has, too.
     #[serde(flatten)]
@@ -182,7 +188,7 @@ pub struct TotalErrors {
 }
 
 /// Standard errors of the sums of a [`Stack`], or of all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SumErrors {
     /// Of `outstanding_bytes`.
     pub outstanding_bytes_stderr: f64,
@@ -199,7 +205,7 @@ pub struct SumErrors {
 }
 
 /// How the walks of stacks have ended, one for each allocation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Walks {
     /// At the bottom: `_start` or the beginning of a thread.
     pub whole: u64,
@@ -225,7 +231,7 @@ impl Walks {
 }
 
 /// What was lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// Allocations that happened and are in no figure.
     pub allocations: u64,
@@ -243,7 +249,7 @@ pub struct Loss {
 }
 
 /// What tracing cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Probe hits a second over the last interval.
     pub events_per_s: f64,
@@ -259,7 +265,7 @@ pub struct Cost {
 }
 
 /// What is known of one stack.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stack {
     /// Names the stack within this trace: 16 hexadecimal digits.
     pub id: String,
@@ -293,7 +299,7 @@ pub struct Stack {
     /// From the allocator's caller outwards.
     pub frames: Vec<Frame>,
     /// The outstanding blocks themselves, largest first, when they were asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allocations: Vec<Allocation>,
 }
 
@@ -310,7 +316,7 @@ impl Stack {
 }
 
 /// One outstanding block.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Allocation {
     /// Its address in the target.
     pub address: u64,

@@ -154,7 +154,7 @@ pub(crate) mod sample {
         let mut fresh = stack(96, 1, 0.0, Verdict::New, Vec::new());
         fresh.oldest_s = 0.4;
         Report {
-            schema: SCHEMA,
+            schema: SCHEMA.into(),
             time: "2025-11-21T03:12:44Z".into(),
             elapsed_s: 7805.0,
             last: false,
@@ -173,11 +173,11 @@ pub(crate) mod sample {
             }],
             mode: Mode {
                 sample_bytes: 1,
-                unwind: "dwarf",
-                links: "session",
+                unwind: "dwarf".into(),
+                links: "session".into(),
                 budget_pct: Some(5.0),
                 changes: Vec::new(),
-                sorted_by: "size",
+                sorted_by: "size".into(),
             },
             totals: Totals {
                 outstanding_bytes: 802_579_757,
@@ -213,7 +213,7 @@ pub(crate) mod sample {
                    16 KiB"
                     .to_owned(),
         }];
-        report.mode.sorted_by = "growth";
+        report.mode.sorted_by = "growth".into();
         report.processes[0].sample_bytes = 16 << 10;
         report.processes[0].watched_s = 512.0;
         report.processes[0].watching = Watching::Nothing;

@@ -1,12 +1,24 @@
 //! Sessions: what a trace has seen, kept in one file, and read back.
 //!
 //! A session is written while tracing goes on and can be read at any moment, also after the tracer was killed. It holds
-//! names and numbers: no address of the target but of code in its modules, so that it can be given to others.
+//! names and numbers, and where events were asked for the addresses of blocks: it can be given to others.
 
+mod bytes;
+mod columns;
+pub mod events;
+mod filter;
+mod moment;
 mod point;
+mod reader;
+mod recorder;
+mod schema;
 mod view;
 
+pub use filter::{Filter, Pattern};
+pub use moment::{Head, StackMoment};
 pub use point::Point;
+pub use reader::{Mark, Session};
+pub use recorder::Recorder;
 pub use view::{Cgroup, MOST_SNAPSHOTS, Memory, SizeClass, Snapshot, StackView, View};
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::text::printable;
 
 /// One function of a stack. An inlined function is a frame of its own, ahead of the one it was inlined into.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Frame {
     /// Demangled name, if there is a symbol: not to be printed raw.
     pub function: Option<String>,
@@ -28,7 +28,7 @@ pub struct Frame {
 }
 
 /// What sort of code a frame is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FrameKind {
     /// Compiled code from a file, or from the vDSO.
@@ -38,6 +38,22 @@ pub enum FrameKind {
     /// In no mapped file.
     #[default]
     Unknown,
+}
+
+impl FrameKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Jit => "jit",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The kind with this name, or unknown.
+    pub fn named(name: &str) -> Self {
+        [Self::Native, Self::Jit].into_iter().find(|kind| kind.name() == name).unwrap_or_default()
+    }
 }
 
 impl Frame {

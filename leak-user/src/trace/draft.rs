@@ -115,7 +115,7 @@ impl Draft {
             })
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
-        report.mode.sorted_by = sort.name();
+        report.mode.sorted_by = sort.name().into();
         shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {

@@ -333,11 +333,11 @@ impl Trace {
         let processes = self.fleet.report();
         let mode = Mode {
             sample_bytes: processes.iter().map(|process| process.sample_bytes).max().unwrap_or(EXACT),
-            unwind: if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" },
-            links: self.fleet.means.kernel.links().id(),
+            unwind: if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" }.into(),
+            links: self.fleet.means.kernel.links().id().into(),
             budget_pct: self.plan.budget.map(|share| share * 100.0),
             changes: self.changes.clone(),
-            sorted_by: "size",
+            sorted_by: "size".into(),
         };
         let mut report = Report::without_stacks(
             self.began.elapsed(),

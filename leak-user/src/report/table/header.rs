@@ -53,7 +53,7 @@ fn mode(report: &Report) -> String {
         // Rounded down: not all is never told as all.
         format!(", {:.1} % whole", (share * 1000.0).floor() / 10.0)
     });
-    let links = match mode.links {
+    let links = match &*mode.links {
         "session" => "session links",
         "multi" => "multi links",
         _ => "perf events",
