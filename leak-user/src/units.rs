@@ -5,7 +5,7 @@
 
 mod typed;
 
-pub use typed::{parse_duration, parse_older, parse_size};
+pub use typed::{parse_duration, parse_older, parse_rate, parse_size};
 
 /// What stands for a figure that is not a number.
 const UNKNOWN: &str = "n/a";

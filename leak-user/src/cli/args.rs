@@ -13,9 +13,9 @@ use crate::{
     ledger::Sizes,
     notice::Notices,
     probe::load::LinkKind,
-    report::{Format, Renderer, Style},
+    report::{Condition, Format, Renderer, Style},
     text::printable,
-    trace::{Lookup, Plan, Sample, Selection, SortBy},
+    trace::{Keep, Lookup, Plan, Sample, Selection, SortBy, label},
     units::{parse_duration, parse_older, parse_size},
 };
 
@@ -27,10 +27,12 @@ Examples:
   sudo leaktrace -p 1234 -d 60 --format json > report.json
   sudo leaktrace -p 1234 -s 512K          sample, a block every 512 KiB on average
   sudo leaktrace -p 1234 -s exact         every allocation, whatever it costs
+  sudo leaktrace -p 1234 -w server.leak   also keep a session; `leaktrace html server.leak > page.html` shows it
   sudo leaktrace run -- ./server --port 8080
+  sudo leaktrace run --fail-on leak -- ./test-suite
   sudo leaktrace doctor
 
-Exit codes: 0 done; 2 a usage error, or nothing could be traced.";
+Exit codes: 0 done; 1 a --fail-on condition holds; 2 a usage error, or nothing could be traced.";
 
 /// Finds memory leaks in programs that are already running.
 ///
@@ -57,8 +59,21 @@ pub enum Command {
     /// Launch a program and trace it from its first allocation
     #[command(after_help = "Example:\n  sudo leaktrace run 10 -- ./server --port 8080")]
     Run(Box<Run>),
+    /// Make a labelled snapshot in a trace that is running
+    #[command(after_help = "Example:\n  sudo leaktrace mark 'after the deploy' -p 1234")]
+    Mark(Mark),
     /// Say what this kernel and this user can do, and what to change
     Doctor,
+}
+
+#[derive(Args, Debug)]
+pub struct Mark {
+    /// What it is to be called
+    #[arg(value_name = "LABEL", value_parser = label)]
+    pub label: String,
+    /// In the trace of this process
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
+    pub pid: Option<u32>,
 }
 
 #[derive(Args, Debug)]
@@ -118,6 +133,24 @@ pub struct TraceArgs {
     /// Prefix of the allocator's functions, as in `je_malloc`
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     symbols_prefix: String,
+    /// Report only stacks of which nothing was ever given back
+    #[arg(long)]
+    strict: bool,
+    /// End with 1 if this holds at the end: leak, growth=RATE (such as 1M/min) or bytes=SIZE; several with commas
+    #[arg(long, value_name = "CONDITION", value_delimiter = ',')]
+    fail_on: Vec<Condition>,
+    /// Keep a session in this file: snapshots, to be looked at and compared later
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Replace the session's file if it is there
+    #[arg(long, requires = "write")]
+    force: bool,
+    /// Time between snapshots of the session
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = snapshot_interval, allow_negative_numbers = true)]
+    snapshot_interval: Duration,
+    /// Keep every allocation and free in the session, too
+    #[arg(long, requires = "write")]
+    events: bool,
     /// Trace processes that the traced ones make, too, from shortly after they are made
     #[arg(long)]
     follow_fork: bool,
@@ -217,7 +250,15 @@ impl TraceArgs {
                 sort: self.sort,
                 older: self.older,
                 allocations: if self.show_allocs { LISTED_ALLOCATIONS } else { 0 },
+                strict: self.strict,
             },
+            keep: self.write.clone().map(|path| Keep {
+                path,
+                force: self.force,
+                interval: self.snapshot_interval,
+                events: self.events,
+            }),
+            fail_on: self.fail_on.clone(),
         })
     }
 
@@ -262,6 +303,14 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err("`run` comes before its options: leaktrace run OPTIONS -- CMD".to_owned());
     }
     parse_duration(text)
+}
+
+fn snapshot_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    if interval < Duration::from_millis(100) {
+        return Err(format!("\"{}\" is too short a time between snapshots; give 100ms or more", printable(text)));
+    }
+    Ok(interval)
 }
 
 fn pid(text: &str) -> Result<u32, String> {

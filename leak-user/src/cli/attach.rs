@@ -1,15 +1,16 @@
 //! `leaktrace -p PID`: trace processes that are running.
 
-use anyhow::{Result, bail};
+use anyhow::bail;
 
 use super::{
+    Outcome,
     args::{Attach, Origin},
     block_on,
 };
 use crate::{process::identity::Target, trace::Trace};
 
 /// Attaches to each process and reports until told to stop.
-pub fn attach(args: &Attach) -> Result<()> {
+pub fn attach(args: &Attach) -> Outcome {
     if args.pids.is_empty() {
         bail!("nothing to trace; give -p PID, or `run -- CMD` to launch a program");
     }

@@ -1,7 +1,7 @@
 //! What a person types. Parses, dispatches, and turns the outcome into an exit code.
 //!
 //! 0 is done, 2 is a usage error or nothing that could be traced, with one sentence on standard error that says what
-//! to do. 1 is kept for conditions that a user sets.
+//! to do. 1 says that a condition holds that the user has set.
 
 mod args;
 mod attach;
@@ -16,15 +16,21 @@ use clap::{Parser, error::ErrorKind};
 use crate::trace;
 use args::{Cli, Command};
 
+/// Exit code when a condition holds that the user has set.
+const HOLDS: u8 = 1;
+
 /// Exit code of a usage error, or when nothing could be traced.
 const FAILED: u8 = 2;
+
+/// What came of a command: a sentence on the condition that holds, if one does.
+type Outcome = Result<Option<String>>;
 
 /// Runs leaktrace as it was called.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     // Not a command for people: it is how `run` starts its child, and clap must not read the child's options.
     if arguments.next().is_some_and(|first| first == trace::CHILD_ARGUMENT) {
-        return finish(trace::become_program(arguments));
+        return finish(trace::become_program(arguments).map(|()| None));
     }
     match Cli::try_parse() {
         Ok(cli) => finish(dispatch(cli)),
@@ -37,10 +43,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<()> {
+fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Some(Command::Run(run)) => run::run(&run),
-        Some(Command::Doctor) => doctor::doctor(),
+        Some(Command::Mark(mark)) => trace::mark(&mark.label, mark.pid).map(|()| None),
+        Some(Command::Doctor) => doctor::doctor().map(|()| None),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(&cli.attach),
@@ -48,9 +55,13 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
 }
 
-fn finish(outcome: Result<()>) -> ExitCode {
+fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(condition)) => {
+            eprintln!("leaktrace: {condition}");
+            ExitCode::from(HOLDS)
+        }
         Err(error) => fail(&format!("{error:#}")),
     }
 }

@@ -2,21 +2,22 @@
 
 use std::ffi::OsString;
 
-use anyhow::{Result, bail};
+use anyhow::bail;
 
 use super::{
+    Outcome,
     args::{Origin, Run, TraceArgs},
     block_on,
 };
 use crate::trace::{Launched, Trace};
 
 /// Launches the program after `--`.
-pub fn run(args: &Run) -> Result<()> {
+pub fn run(args: &Run) -> Outcome {
     launch(&args.command, &args.trace)
 }
 
 /// Launches a command line, split as a shell splits words.
-pub fn run_line(line: &str, args: &TraceArgs) -> Result<()> {
+pub fn run_line(line: &str, args: &TraceArgs) -> Outcome {
     let Some(words) = shlex::split(line).filter(|words| !words.is_empty()) else {
         bail!("-c {} is not a command line; close its quotes, or use `run -- CMD`", crate::text::printable(line));
     };
@@ -24,7 +25,7 @@ pub fn run_line(line: &str, args: &TraceArgs) -> Result<()> {
     launch(&words, args)
 }
 
-fn launch(command: &[OsString], args: &TraceArgs) -> Result<()> {
+fn launch(command: &[OsString], args: &TraceArgs) -> Outcome {
     let plan = args.plan(Origin::Launched)?;
     block_on(async {
         let mut trace = Trace::new(plan, args.notices())?;

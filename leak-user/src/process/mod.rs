@@ -9,6 +9,7 @@ pub mod elf;
 mod family;
 pub mod identity;
 pub mod maps;
+pub mod memory_use;
 pub mod modules;
 pub mod origin;
 pub mod sealed;

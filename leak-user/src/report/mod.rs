@@ -3,6 +3,7 @@
 //! Serialized as it stands it is the `leaktrace.report/1` JSON document, so the JSON cannot say less than the table.
 //! It holds names and numbers only: no address that means something in one process alone, and nothing of the kernel.
 
+mod condition;
 mod folded;
 mod json;
 mod render;
@@ -19,6 +20,7 @@ pub use crate::{
     growth::Verdict,
     symbolize::{Frame, FrameKind},
 };
+pub use condition::Condition;
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};

@@ -14,12 +14,13 @@ mod recorder;
 mod schema;
 mod view;
 
+pub use crate::process::memory_use::{Cgroup, Memory};
 pub use filter::{Filter, Pattern};
 pub use moment::{Head, StackMoment};
 pub use point::Point;
 pub use reader::{Mark, Session};
 pub use recorder::Recorder;
-pub use view::{Cgroup, MOST_SNAPSHOTS, Memory, SizeClass, Snapshot, StackView, View};
+pub use view::{MOST_SNAPSHOTS, SizeClass, Snapshot, StackView, View};
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -104,21 +104,24 @@ impl Recorder {
         &self.path
     }
 
-    /// Writes a snapshot. `frames` is asked for the frames of stacks, by their place in `stacks`, that are new.
+    /// Writes a snapshot. `frames` is asked for the frames of stacks, by their place in `stacks`, that are new; one of which
+    /// it has none is left out.
     ///
     /// After an error the session is as it was before.
     pub fn snapshot(
         &mut self,
         head: &Head,
         stacks: &[StackMoment],
-        mut frames: impl FnMut(usize) -> Vec<Frame>,
+        mut frames: impl FnMut(usize) -> Option<Vec<Frame>>,
     ) -> Result<()> {
         let transaction = self.connection.transaction()?;
         let known = (self.known.stacks.len(), self.known.frames.len(), self.known.modules.len());
         let written = (|| {
             for (place, stack) in stacks.iter().enumerate() {
-                if !self.known.stacks.contains_key(&stack.id) {
-                    self.known.add_stack(&transaction, stack, &frames(place))?;
+                if !self.known.stacks.contains_key(&stack.id)
+                    && let Some(frames) = frames(place)
+                {
+                    self.known.add_stack(&transaction, stack, &frames)?;
                 }
             }
             let number = self.snapshots + 1;

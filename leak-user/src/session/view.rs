@@ -9,6 +9,7 @@ use super::Point;
 use crate::{
     growth::Judgement,
     ledger::Ages,
+    process::memory_use::Memory,
     report::{Frame, Report},
 };
 
@@ -37,34 +38,6 @@ pub struct Snapshot {
     pub report: Report,
     /// The memory of each process, in the order of `report.processes`.
     pub memory: Vec<Memory>,
-}
-
-/// What the system says of a process's memory. None where it does not say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The process.
-    pub pid: u32,
-    /// Resident bytes.
-    pub rss_bytes: u64,
-    /// Resident bytes, of shared ones its share.
-    pub pss_bytes: Option<u64>,
-    /// Bytes that are swapped out.
-    pub swap_bytes: Option<u64>,
-    /// The control group that limits it.
-    pub cgroup: Option<Cgroup>,
-    /// Bytes that the system can still give out.
-    pub system_available_bytes: Option<u64>,
-}
-
-/// A control group's memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cgroup {
-    /// Its path: not to be printed raw.
-    pub path: String,
-    /// Bytes in use.
-    pub bytes: u64,
-    /// Bytes that it may use, if there is a limit.
-    pub limit_bytes: Option<u64>,
 }
 
 /// A stack between two snapshots.

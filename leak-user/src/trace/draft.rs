@@ -16,7 +16,7 @@ use crate::{
         monotonic_now,
         origin::Origin,
     },
-    report::{self, Allocation, Loss, Report, SumErrors, TotalErrors, Totals, Walks},
+    report::{self, Allocation, Condition, Loss, Report, SumErrors, TotalErrors, Totals, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -31,6 +31,8 @@ pub struct Selection {
     pub older: Duration,
     /// At most this many blocks of each stack by themselves.
     pub allocations: usize,
+    /// Only stacks of which nothing was ever given back.
+    pub strict: bool,
 }
 
 /// What comes first.
@@ -67,6 +69,8 @@ pub struct Draft {
     pub origins: Vec<Option<Arc<Origin>>>,
     /// The modules that they lie in.
     pub modules: Vec<Arc<Module>>,
+    /// Which condition holds, in a sentence.
+    pub failure: Option<String>,
 }
 
 /// What is held of a stack under the selection.
@@ -85,6 +89,7 @@ impl Draft {
         histories: &[(u64, History)],
         fleet: &Fleet,
         selection: &Selection,
+        fail_on: &[Condition],
     ) -> Self {
         let now = monotonic_now();
         let youngest = now.saturating_sub(selection.older.as_nanos() as u64);
@@ -101,6 +106,7 @@ impl Draft {
         let has_gaps = |process| gaps.contains(&process);
         let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
             .stacks()
+            .filter(|(_, stack)| !selection.strict || stack.sums.freed.seen == 0)
             .filter_map(|(index, stack)| {
                 let held = held.get(&index)?;
                 let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
@@ -116,6 +122,7 @@ impl Draft {
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
         report.mode.sorted_by = sort.name().into();
+        let failure = Condition::first_of(fail_on, shown.iter().map(|(.., stack)| stack));
         shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {
@@ -125,7 +132,7 @@ impl Draft {
         let origins = shown.iter().map(|(_, stack, _)| modules.origin(stack.process).cloned()).collect();
         let (stacks, calls) = shown.into_iter().map(|(_, stack, entry)| (entry, stack.frames.clone())).unzip();
         report.stacks = stacks;
-        Self { report, calls, origins, modules: modules.all().to_vec() }
+        Self { report, calls, origins, modules: modules.all().to_vec(), failure }
     }
 }
 

@@ -279,6 +279,11 @@ impl Fleet {
         self.traced.iter().map(Traced::report).collect()
     }
 
+    /// The pids of all of them.
+    pub fn pids(&self) -> Vec<u32> {
+        self.traced.iter().map(|traced| traced.target.pid).collect()
+    }
+
     /// The pid of the process in a slot.
     pub fn pid(&self, slot: u16) -> Option<u32> {
         self.traced.iter().find(|traced| traced.slot == slot).map(|traced| traced.target.pid)

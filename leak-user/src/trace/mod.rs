@@ -13,7 +13,9 @@ mod files;
 mod fleet;
 mod governor;
 mod launch;
+mod marks;
 mod passage;
+mod recording;
 mod removal;
 mod reporter;
 mod search;
@@ -33,11 +35,13 @@ use leak_ebpf::{Counter, EXACT, Record, Walk};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval, interval_at, sleep_until},
+    time::{Interval, MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
 pub use draft::{Selection, SortBy};
 pub use launch::{CHILD_ARGUMENT, Launched, become_program};
+pub use marks::{label, mark};
+pub use recording::Keep;
 
 use crate::{
     growth::{History, Point},
@@ -49,13 +53,16 @@ use crate::{
         load::{Kernel, LinkKind, LoadSettings, Upward},
         privilege,
     },
-    report::{Change, Mode, Renderer, Report},
+    report::{Change, Condition, Mode, Renderer, Report},
+    session::Recorder,
     unwind::supply::Supply,
 };
 use cost::CostMeter;
 use fleet::{Fleet, Fork};
 use governor::Governor;
 pub use governor::Sample;
+use marks::Marks;
+use recording::Recording;
 use reporter::Reporter;
 
 /// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
@@ -95,6 +102,10 @@ pub struct Plan {
     pub follow_fork: bool,
     /// Which stacks a report shows.
     pub selection: Selection,
+    /// What is kept in a session, if anything is.
+    pub keep: Option<Keep>,
+    /// What makes the trace fail.
+    pub fail_on: Vec<Condition>,
 }
 
 /// Where to look for the allocator.
@@ -120,6 +131,8 @@ pub struct Trace {
     began: Instant,
     /// What the budget has led to.
     changes: Vec<Change>,
+    recorder: Option<Recorder>,
+    recording: Recording,
 }
 
 /// Why a trace ended.
@@ -135,6 +148,8 @@ impl Trace {
     /// Within a tokio runtime. From here on, a signal to end is noted rather than obeyed at once.
     pub fn new(plan: Plan, notices: Notices) -> Result<Self> {
         privilege::check()?;
+        let recorder = plan.keep.as_ref().map(|keep| Recorder::create(&keep.path, keep.force)).transpose()?;
+        let recording = plan.keep.as_ref().map(Recording::new).unwrap_or_default();
         let signals = Signals::new()?;
         let links = plan.links.unwrap_or_else(LinkKind::detect);
         let may_sample = plan.sample.may_leave_out(plan.budget);
@@ -161,6 +176,8 @@ impl Trace {
             began: Instant::now(),
             upward,
             changes: Vec::new(),
+            recorder,
+            recording,
         })
     }
 
@@ -176,25 +193,29 @@ impl Trace {
         launched.resume()
     }
 
-    /// Traces until told to stop or nothing is left to trace; every report goes through the renderer.
-    pub async fn run(mut self, renderer: Renderer) -> Result<()> {
+    /// Traces until told to stop or nothing is left to trace; every report goes through the renderer. Gives which of the
+    /// conditions holds at the end, in a sentence.
+    pub async fn run(mut self, renderer: Renderer) -> Result<Option<String>> {
         self.began = Instant::now();
         memory::give_back();
         let target_cpu = self.fleet.cpu();
         self.cost.begin(self.fleet.hits(|slot| self.upward.hits.of(slot))?, target_cpu);
-        let reporter = Reporter::start(renderer)?;
+        let reporter = Reporter::start(renderer, self.recorder.take(), self.notices)?;
         let end = self.follow(&reporter).await?;
         // Twice, for a free that is set aside while the ring is read is told by the next reading.
         self.drain()?;
         self.drain()?;
+        self.record(&reporter, None, true)?;
+        let draft = self.draft(None, true)?;
+        let failure = draft.failure.clone();
         if !matches!(end, End::OutputClosed) {
-            let draft = self.draft(true)?;
-            reporter.submit_last(draft);
+            reporter.submit_surely(draft);
         }
         self.notices.detail(&draft::loss_in_detail(&self.upward.counts.read()?, self.ledger.notes()));
         // The probes come out while the last report is written.
         self.fleet.detach();
-        reporter.finish()
+        reporter.finish()?;
+        Ok(failure)
     }
 
     async fn follow(&mut self, reporter: &Reporter) -> Result<End> {
@@ -209,6 +230,8 @@ impl Trace {
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
         let mut reports_made = 0;
+        let mut snapshots = self.plan.keep.as_ref().map(|keep| interval(keep.interval));
+        let mut marks = Marks::listen(self.notices);
         loop {
             tokio::select! {
                 biased;
@@ -220,9 +243,21 @@ impl Trace {
                         return Ok(End::Asked);
                     }
                     self.drain()?;
-                    let draft = self.draft(false)?;
+                    let draft = self.draft(None, false)?;
                     if !reporter.submit(draft) {
                         return Ok(End::OutputClosed);
+                    }
+                }
+                () = tick(snapshots.as_mut()) => {
+                    self.drain()?;
+                    self.record(reporter, None, false)?;
+                }
+                request = marks.next() => {
+                    if request.is_for(&self.fleet.pids()) {
+                        self.drain()?;
+                        self.record(reporter, Some(request.label()), false)?;
+                        reporter.submit_surely(self.draft(Some(request.label()), false)?);
+                        request.granted();
                     }
                 }
                 _ = history.tick() => self.tick_histories(),
@@ -239,6 +274,7 @@ impl Trace {
                     self.keep_to_budget()?;
                     let exited = self.fleet.exited();
                     self.drain()?;
+                    self.record_events(reporter, false);
                     self.fleet.release(&exited, &mut self.ledger)?;
                     self.fleet.search_on();
                     self.fleet.means.order_tables();
@@ -259,7 +295,7 @@ impl Trace {
     fn drain(&mut self) -> Result<()> {
         let spilled = self.upward.counts.read()?.get(Counter::FreesSpilled);
         let set_aside = self.upward.ring.take_spilled(spilled)?;
-        let (ledger, fleet) = (&mut self.ledger, &mut self.fleet);
+        let (ledger, fleet, recording) = (&mut self.ledger, &mut self.fleet, &mut self.recording);
         let mut changed = BTreeSet::new();
         let mut forks = Vec::new();
         let mut returned = BTreeSet::new();
@@ -295,6 +331,7 @@ impl Trace {
                 Record::Vfork(fork) => forks.push(Fork { parent: slot, child: None, time: fork.head.time }),
                 _ => {}
             }
+            recording.note(record, |slot| fleet.pid(slot).unwrap_or(0));
             ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
         })?;
         forgotten?;
@@ -325,7 +362,36 @@ impl Trace {
 
 /// Where a report's names are looked up and its text is written.
 impl Trace {
-    fn draft(&mut self, last: bool) -> Result<draft::Draft> {
+    fn draft(&mut self, label: Option<&str>, last: bool) -> Result<draft::Draft> {
+        let report = self.report(label, last)?;
+        let fail_on = if last { &self.plan.fail_on[..] } else { &[] };
+        Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection, fail_on))
+    }
+
+    /// Hands over a snapshot, and the events so far, if a session is kept.
+    fn record(&mut self, reporter: &Reporter, label: Option<&str>, last: bool) -> Result<()> {
+        if self.plan.keep.is_none() {
+            return Ok(());
+        }
+        self.record_events(reporter, true);
+        if reporter.has_lost_names() {
+            self.recording.forget_names();
+        }
+        let report = self.report(label, last)?;
+        reporter.record(self.recording.snapshot(report, &self.ledger, &self.fleet));
+        Ok(())
+    }
+
+    /// Hands over the events of full blocks, or all so far.
+    fn record_events(&mut self, reporter: &Reporter, all: bool) {
+        let lost: usize = self.recording.take_events(all).into_iter().map(|block| reporter.record_events(block)).sum();
+        if lost > 0 {
+            self.notices.say(&format!("the disk is too slow for all events: {lost} more are not in the session"));
+        }
+    }
+
+    /// A report without its stacks.
+    fn report(&mut self, label: Option<&str>, last: bool) -> Result<Report> {
         let counts = self.upward.counts.read()?;
         let target_cpu = self.fleet.cpu();
         let hits = self.fleet.hits(|slot| self.upward.hits.of(slot))?;
@@ -349,7 +415,17 @@ impl Trace {
             mode,
         );
         report.last = last;
-        Ok(draft::Draft::new(report, &self.ledger, &self.histories, &self.fleet, &self.plan.selection))
+        report.label = label.map(str::to_owned);
+        Ok(report)
+    }
+}
+
+async fn tick(interval: Option<&mut Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => future::pending().await,
     }
 }
 

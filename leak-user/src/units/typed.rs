@@ -38,6 +38,23 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a rate, which is above zero, in bytes a second: `10K/s`, `1M/min`, `1.5G/h`; without a time it is a second.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    let wrong = || sentence(text, "is not a rate", "a size and a time such as 10K/s, 1M/min or 1G/h");
+    let (size, time) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match time.trim() {
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(wrong()),
+    };
+    match parse_size(size) {
+        Ok(size) if size > 0 => Ok(size as f64 / seconds),
+        _ => Err(wrong()),
+    }
+}
+
 /// Reads a time longer than zero: `500ms`, `30s`, `1.5m`, `2h`, `1d`; a bare number is seconds.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     const TYPE: &str = "a time such as 500ms, 30s, 5m, 2h or 1d";
@@ -174,6 +191,16 @@ mod tests {
             parse_duration("0").unwrap_err(),
             "\"0\" is no time at all: type a time such as 500ms, 30s, 5m, 2h or 1d"
         );
+    }
+
+    #[test]
+    fn a_rate_is_a_size_in_a_time() {
+        assert_eq!(parse_rate("1K"), Ok(1024.0));
+        assert_eq!(parse_rate("60K/min"), Ok(1024.0));
+        assert_eq!(parse_rate("1M/h"), Ok(f64::from(1 << 20) / 3600.0));
+        for text in ["", "/s", "0/s", "1K/", "1K/year", "-1K/s", "K/s"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

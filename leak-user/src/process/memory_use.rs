@@ -1,0 +1,99 @@
+//! What the system says of a process's memory: its own figures, its control group's, and what is left for all.
+
+use std::{fs, path::Path};
+
+use procfs::{Current, Meminfo, process::Process};
+use serde::{Deserialize, Serialize};
+
+/// Where control groups are, of both versions.
+const UNIFIED: &str = "/sys/fs/cgroup";
+const OLD: &str = "/sys/fs/cgroup/memory";
+
+/// What the system says of a process's memory. None where it does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The process.
+    pub pid: u32,
+    /// Resident bytes.
+    pub rss_bytes: u64,
+    /// Resident bytes, of shared ones its share.
+    pub pss_bytes: Option<u64>,
+    /// Bytes that are swapped out.
+    pub swap_bytes: Option<u64>,
+    /// The control group that limits it.
+    pub cgroup: Option<Cgroup>,
+    /// Bytes that the system can still give out.
+    pub system_available_bytes: Option<u64>,
+}
+
+/// A control group's memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Its path: not to be printed raw.
+    pub path: String,
+    /// Bytes in use.
+    pub bytes: u64,
+    /// Bytes that it may use, if there is a limit.
+    pub limit_bytes: Option<u64>,
+}
+
+/// What is known of a process now; of one that is gone, only its pid.
+pub fn memory_of(pid: u32) -> Memory {
+    let mut memory = Memory { pid, system_available_bytes: available(), ..Memory::default() };
+    let Ok(process) = Process::new(pid.cast_signed()) else { return memory };
+    if let Ok(status) = process.status() {
+        memory.rss_bytes = status.vmrss.unwrap_or(0) * 1024;
+        memory.swap_bytes = status.vmswap.map(|kib| kib * 1024);
+    }
+    memory.pss_bytes = pss(pid);
+    memory.cgroup = cgroup(&process);
+    memory
+}
+
+fn available() -> Option<u64> {
+    Meminfo::current().ok()?.mem_available
+}
+
+/// The share of resident bytes that are the process's own.
+fn pss(pid: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?.trim().strip_suffix(" kB")?;
+    Some(kib.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// The control group of the process, or the one around it, that has a limit; else its own.
+fn cgroup(process: &Process) -> Option<Cgroup> {
+    let groups = process.cgroups().ok()?;
+    let old = groups.0.iter().find(|group| group.controllers.iter().any(|controller| controller == "memory"));
+    let group = old.or_else(|| groups.0.iter().find(|group| group.hierarchy == 0))?;
+    let (root, used, limit) = if old.is_some() {
+        (OLD, "memory.usage_in_bytes", "memory.limit_in_bytes")
+    } else {
+        (UNIFIED, "memory.current", "memory.max")
+    };
+    let read = |path: &Path| {
+        let folder = Path::new(root).join(path.strip_prefix("/").unwrap_or(path));
+        let number = |file| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
+        let bytes = number(used)?;
+        // Where there is no limit, the newer version says "max" and the older one a number near 2^63.
+        let limit_bytes = number(limit).filter(|limit| *limit < 1 << 62);
+        Some(Cgroup { path: path.to_string_lossy().into_owned(), bytes, limit_bytes })
+    };
+    let own = Path::new(&group.pathname);
+    own.ancestors().filter_map(read).find(|group| group.limit_bytes.is_some()).or_else(|| read(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_resident_bytes_and_a_gone_one_has_none() {
+        let own = memory_of(std::process::id());
+        assert!(own.rss_bytes > 1 << 20, "{own:?}");
+        assert!(own.pss_bytes.is_some_and(|pss| pss > 0 && pss <= own.rss_bytes * 2), "{own:?}");
+        assert!(own.system_available_bytes.is_some_and(|bytes| bytes > 1 << 20));
+        let gone = memory_of(u32::MAX >> 1);
+        assert_eq!((gone.rss_bytes, gone.pss_bytes), (0, None));
+    }
+}
