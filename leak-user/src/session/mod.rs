@@ -11,8 +11,10 @@ mod moment;
 mod point;
 mod reader;
 mod recorder;
+mod report;
 mod schema;
 mod view;
+mod weight;
 
 pub use crate::process::memory_use::{Cgroup, Memory};
 pub use filter::{Filter, Pattern};
@@ -21,6 +23,7 @@ pub use point::Point;
 pub use reader::{Mark, Session};
 pub use recorder::Recorder;
 pub use view::{MOST_SNAPSHOTS, SizeClass, Snapshot, StackView, View};
+pub use weight::Weight;
 
 #[cfg(test)]
 pub(crate) mod sample;
