@@ -7,30 +7,44 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{Frame, Report};
+use super::{Frame, Process, Report};
 use crate::text::printable;
+
+/// Stands for the frames of a stack that has none.
+pub(crate) const NO_FRAMES: &str = "[no frames]";
 
 /// Writes a line for each stack of the report that holds bytes.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let stacks = report.stacks.iter().map(|stack| (stack.pid, stack.frames.as_slice(), stack.held_bytes()));
+    write_weighed(&report.processes, stacks, out)
+}
+
+/// Writes a line for each of these stacks of a process that has a weight: pid, frames from the allocator's caller
+/// outwards, weight.
+pub(crate) fn write_weighed<'s>(
+    processes: &[Process],
+    stacks: impl Iterator<Item = (u32, &'s [Frame], u64)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut lines = String::new();
-    for stack in report.stacks.iter().filter(|s| s.held_bytes() > 0) {
-        lines.push_str(&root(report, stack.pid));
-        for frame in stack.frames.iter().rev() {
-            lines.push(';');
-            lines.push_str(&name(frame));
-        }
-        if stack.frames.is_empty() {
-            lines.push_str(";[no frames]");
-        }
+    for (pid, frames, weight) in stacks.filter(|(_, _, weight)| *weight > 0) {
         // Writing to a String cannot fail.
-        let _ = writeln!(lines, " {}", stack.held_bytes());
+        let _ = writeln!(lines, "{};{} {weight}", root(processes, pid), elements(frames).join(";"));
     }
     out.write_all(lines.as_bytes())
 }
 
+/// The frames as a line has them, outermost first; never none. None has a `;` in it.
+pub(crate) fn elements(frames: &[Frame]) -> Vec<String> {
+    if frames.is_empty() {
+        return vec![NO_FRAMES.to_owned()];
+    }
+    frames.iter().rev().map(name).collect()
+}
+
 /// The first element of a line: the process by its name, or by its pid where that is not known.
-fn root(report: &Report, pid: u32) -> String {
-    let process = report.processes.iter().find(|p| p.pid == pid);
+fn root(processes: &[Process], pid: u32) -> String {
+    let process = processes.iter().find(|p| p.pid == pid);
     match process.map(|p| element(&p.comm)) {
         Some(comm) if !comm.is_empty() => comm,
         _ => format!("pid-{pid}"),

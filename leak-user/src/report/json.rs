@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
 use super::{Report, Stack};
@@ -16,8 +16,13 @@ use crate::text::is_hostile;
 
 /// Writes the report as one compact document and a newline.
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    write_document(&*finite(report), out)
+}
+
+/// Writes anything as one compact document and a newline, inert. Its figures must be finite.
+pub(crate) fn write_document(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     let mut document = Vec::new();
-    finite(report).serialize(&mut Serializer::with_formatter(&mut document, Inert))?;
+    value.serialize(&mut Serializer::with_formatter(&mut document, Inert))?;
     document.push(b'\n');
     out.write_all(&document)
 }
@@ -48,7 +53,7 @@ impl Formatter for Inert {
 
 /// The report with every figure finite. JSON has no other, and `serde_json` would write `null` where the schema
 /// promises a number. Copied only when it must be: a report can hold many names.
-fn finite(report: &Report) -> Cow<'_, Report> {
+pub(crate) fn finite(report: &Report) -> Cow<'_, Report> {
     let cost = &report.cost;
     let of_trace = [report.elapsed_s, cost.events_per_s, cost.tracer_cpu_pct];
     let fine = of_trace.into_iter().chain(cost.target_slowdown_pct).chain(cost.target_core_pct).all(f64::is_finite)
@@ -83,7 +88,7 @@ fn is_finite(stack: &Stack) -> bool {
 }
 
 /// The finite number that says most nearly the same; 0 for none at all.
-const fn nearest(figure: f64) -> f64 {
+pub(crate) const fn nearest(figure: f64) -> f64 {
     if figure.is_nan() { 0.0 } else { figure.clamp(f64::MIN, f64::MAX) }
 }
 

@@ -6,6 +6,8 @@
 mod condition;
 mod folded;
 mod json;
+pub(crate) mod folded;
+pub(crate) mod json;
 mod render;
 mod table;
 
