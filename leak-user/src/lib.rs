@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod doctor;
+pub mod export;
 pub mod growth;
 pub mod ledger;
 pub mod memory;

@@ -4,8 +4,6 @@
 //! It holds names and numbers only: no address that means something in one process alone, and nothing of the kernel.
 
 mod condition;
-mod folded;
-mod json;
 pub(crate) mod folded;
 pub(crate) mod json;
 mod render;
