@@ -11,6 +11,7 @@ pub mod growth;
 pub mod ledger;
 pub mod memory;
 pub mod notice;
+pub mod offline;
 pub mod probe;
 pub mod process;
 pub mod report;

@@ -24,6 +24,7 @@ pub use condition::Condition;
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
+pub(crate) use table::{header, page};
 
 /// The state of one trace at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -7,8 +7,8 @@
 //! a stack: who wants less asks for less.
 
 mod below;
-mod header;
-mod page;
+pub(crate) mod header;
+pub(crate) mod page;
 
 use std::{
     fmt::Write as _,
@@ -23,11 +23,11 @@ use crate::units::{bytes, count, percent, plural, rate, seconds};
 use below::{MARGIN, allocations, frames};
 use header::{header, plus_minus};
 pub use page::Style;
-use page::{Ink, Page};
+use page::{Ink, Page, name_of};
 
 /// Writes the report as a header and its stacks.
 pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { text: String::new(), width: usize::from(style.width.max(40)), colour: style.colour };
+    let mut page = Page::new(style);
     header(&mut page, report);
     page.line("");
     if report.stacks.is_empty() {
@@ -155,14 +155,12 @@ fn table(report: &Report, layout: Layout) -> Vec<String> {
 }
 
 fn verdict(stack: &Stack, layout: Layout) -> String {
-    let name = match stack.verdict {
-        Verdict::Leak => "leak",
-        Verdict::Growing => "growing",
-        Verdict::Plateau => "plateau",
-        Verdict::Churn => "churn",
-        Verdict::New => return "new".to_owned(),
-    };
-    if layout.confidence { format!("{name} {}", percent(stack.confidence * 100.0)) } else { name.to_owned() }
+    let name = name_of(stack.verdict);
+    if layout.confidence && stack.verdict != Verdict::New {
+        format!("{name} {}", percent(stack.confidence * 100.0))
+    } else {
+        name.to_owned()
+    }
 }
 
 #[cfg(test)]

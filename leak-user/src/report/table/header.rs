@@ -19,6 +19,13 @@ pub fn header(page: &mut Page, report: &Report) {
         let _ = write!(title, ", \"{}\"", printable(label));
     }
     page.paragraph("", &title, Ink::Bold);
+    trace(page, report);
+    page.paragraph("cost:", &cost(report), Ink::Plain);
+    budget(page, report);
+}
+
+/// What holds for all that was traced up to this report: whose memory, how traced, how much, and what was lost.
+pub fn trace(page: &mut Page, report: &Report) {
     for told in report.processes.iter().take(PROCESSES_TOLD) {
         process(page, told);
     }
@@ -29,8 +36,6 @@ pub fn header(page: &mut Page, report: &Report) {
     page.paragraph("heap:", &heap(report), Ink::Plain);
     let (told, ink) = losses(&report.loss);
     page.paragraph("lost:", &told, ink);
-    page.paragraph("cost:", &cost(report), Ink::Plain);
-    budget(page, report);
 }
 
 fn process(page: &mut Page, process: &Process) {

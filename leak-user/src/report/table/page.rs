@@ -41,6 +41,17 @@ impl Ink {
     }
 }
 
+/// How a verdict is called.
+pub const fn name_of(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Leak => "leak",
+        Verdict::Growing => "growing",
+        Verdict::Plateau => "plateau",
+        Verdict::Churn => "churn",
+        Verdict::New => "new",
+    }
+}
+
 /// The text so far. Colour is put around text that already has its place, so it cannot move anything.
 pub struct Page {
     pub text: String,
@@ -49,6 +60,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// An empty page.
+    pub fn new(style: Style) -> Self {
+        Self { text: String::new(), width: usize::from(style.width.max(40)), colour: style.colour }
+    }
+
     /// Adds a line.
     pub fn line(&mut self, line: &str) {
         self.text.push_str(line);
