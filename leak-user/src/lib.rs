@@ -5,6 +5,7 @@
 //! program; it promises them nothing from one version to the next. README.md shows how leaktrace is used.
 
 pub mod cli;
+pub mod diff;
 pub mod doctor;
 pub mod export;
 pub mod growth;

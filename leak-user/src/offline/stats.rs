@@ -123,7 +123,7 @@ fn barred(page: &mut Page, rows: Rows, figures: &[u64]) {
 
 /// Whose code asks the allocator for memory: the innermost frames, by module.
 fn modules(page: &mut Page, view: &View) {
-    section(page, "Callers of the allocator, by module, with the function that has most");
+    section(page, "Callers of the allocator, by module");
     let mut modules: Vec<Module<'_>> = Vec::new();
     let mut known = HashMap::new();
     for stack in &view.stacks {

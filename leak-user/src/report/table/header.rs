@@ -132,7 +132,7 @@ pub fn plus_minus(error: f64) -> String {
 }
 
 /// What was lost and what that means for the reader.
-fn losses(loss: &Loss) -> (String, Ink) {
+pub fn losses(loss: &Loss) -> (String, Ink) {
     let mut parts = Vec::new();
     let mut tell = |things: u64, one: &str, what: &str| {
         if things > 0 {
