@@ -1,0 +1,34 @@
+// Fills the page from top to bottom.
+
+function verdictAndFacts() {
+  const names = { good: "All is well", warning: "Worth a look", critical: "Leak" };
+  byId("verdict").classList.add(data.severity);
+  byId("severity").textContent = names[data.severity];
+  byId("headline").textContent = data.headline;
+  byId("next").replaceChildren(...data.next.map((step) => el("li", null, step)));
+  byId("facts").replaceChildren(...data.facts.flatMap(([name, text]) => [el("dt", null, name), el("dd", null, text)]));
+  const who = data.processes.length === 1 ? data.processes[0] : count(data.processes.length) + " processes";
+  byId("who").textContent = who;
+  document.title = "leaktrace: " + who;
+}
+
+function memoryLines() {
+  const lines = [
+    { name: "RSS", values: data.memory.rss },
+    { name: "PSS", values: data.memory.pss },
+    { name: "swap", values: data.memory.swap },
+    { name: "cgroup", values: data.memory.cgroup },
+    { name: "held", values: data.memory.held },
+  ];
+  // What is not known, or nothing throughout, is no line.
+  return lines.filter((line) => line.values.some((value) => value !== null && value > 0));
+}
+
+verdictAndFacts();
+memoryChart(byId("memory-chart"), memoryLines(), data.limit);
+growthCards(byId("growth-cards"), stacksTable());
+flameGraph();
+byId("ages").replaceChildren(ageBars(totalAges(), ["age", "bytes"], binary));
+byId("sizes").replaceChildren(sizeBars());
+comparison();
+document.documentElement.dataset.ready = "yes";

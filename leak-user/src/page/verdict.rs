@@ -1,0 +1,339 @@
+//! What a view amounts to, in one plain sentence, and what to do next.
+//!
+//! Promises a sentence for every view, also an empty one, in which names are safe to show. When memory runs out is said
+//! from the rate of what leaks or grows alone, the soonest of the control groups' limits and the system's memory.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::names;
+use crate::{
+    growth::{MIN_POINTS, Verdict},
+    session::{StackView, View},
+    text::{printable, shorten_middle},
+    units::{bytes, percent, plural, rate, seconds},
+};
+
+/// A leak this sure or surer is critical.
+const SURE: f64 = 0.9;
+
+/// Functions of a stack that the sentence names, and columns of each.
+const NAMED: usize = 3;
+const COLUMNS: usize = 60;
+
+/// Farther off than this, memory running out is nobody's worry: 10 years in seconds.
+const FAR: f64 = 10.0 * 365.25 * 86_400.0;
+
+/// Bytes of RSS that may grow beside what is held before it is worth a word.
+const UNEXPLAINED: u64 = 16 << 20;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing grows.
+    Good,
+    /// Something grows, or may leak.
+    Warning,
+    /// Something leaks.
+    Critical,
+}
+
+/// What stands above all else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found, in one sentence without its full stop.
+    pub sentence: String,
+    /// What to do next, a sentence each, the most urgent first.
+    pub next: Vec<String>,
+}
+
+/// What to say of a view.
+pub fn headline(view: &View) -> Headline {
+    let worst = worst(view);
+    Headline { severity: severity(view), sentence: sentence(view, &worst), next: next(view, &worst) }
+}
+
+/// How bad the worst of the stacks is.
+fn severity(view: &View) -> Severity {
+    let of = |stack: &StackView| match stack.judgement.verdict {
+        Verdict::Leak if stack.judgement.confidence >= SURE => Severity::Critical,
+        Verdict::Leak | Verdict::Growing => Severity::Warning,
+        _ => Severity::Good,
+    };
+    view.stacks.iter().map(of).max().unwrap_or(Severity::Good)
+}
+
+/// The stacks that leak, or if none does those that grow: the fastest first.
+fn worst(view: &View) -> Vec<&StackView> {
+    let of = |verdict| view.stacks.iter().filter(move |stack| stack.judgement.verdict == verdict);
+    let mut worst: Vec<&StackView> = of(Verdict::Leak).collect();
+    if worst.is_empty() {
+        worst = of(Verdict::Growing).collect();
+    }
+    worst.sort_by(|a, b| b.judgement.bytes_per_s.total_cmp(&a.judgement.bytes_per_s));
+    worst
+}
+
+fn sentence(view: &View, worst: &[&StackView]) -> String {
+    let Some(first) = worst.first() else {
+        return calm(view);
+    };
+    let verb = match (first.judgement.verdict, worst.len()) {
+        (Verdict::Leak, 1) => "leaks",
+        (Verdict::Leak, _) => "leak",
+        (_, 1) => "grows by",
+        _ => "grow by",
+    };
+    let fast = |bytes_per_s: f64| rate(bytes_per_s).trim_start_matches('+').to_owned();
+    let all: f64 = worst.iter().map(|stack| stack.judgement.bytes_per_s).sum();
+    let mut text = format!("{} {verb} {} in {}", plural(worst.len() as u64, "stack"), fast(all), whose(view, worst));
+    if worst.len() > 1 {
+        let _ = write!(text, ", most of it ({})", fast(first.judgement.bytes_per_s));
+    }
+    let sure = percent(first.judgement.confidence * 100.0);
+    let _ = write!(text, ": {}; {sure} sure", chain(first));
+    if let Some(end) = end(view) {
+        let _ = write!(text, "; {end}");
+    }
+    text
+}
+
+/// What to say where nothing leaks or grows.
+fn calm(view: &View) -> String {
+    let of = plural(view.stacks.len() as u64, "stack");
+    let span = seconds(view.seconds());
+    if view.stacks.is_empty() {
+        return format!("No stacks to judge: in {span} nothing was held that the filters leave");
+    }
+    if view.stacks.iter().all(|stack| stack.judgement.verdict == Verdict::New) {
+        return format!("Too early to say: in {span} of {of} none is old enough to be judged");
+    }
+    format!("Nothing leaks: in {span} of {of} none kept growing")
+}
+
+fn whose(view: &View, stacks: &[&StackView]) -> String {
+    let mut pids: Vec<u32> = stacks.iter().map(|stack| stack.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    match pids.as_slice() {
+        [pid] => process(view, *pid),
+        pids => format!("{} processes", pids.len()),
+    }
+}
+
+/// A process by its name, or by its pid where that is not known.
+pub fn process(view: &View, pid: u32) -> String {
+    let process = view.last().report.processes.iter().find(|process| process.pid == pid);
+    match process.map(|process| printable(&process.comm)) {
+        Some(comm) if !comm.is_empty() => comm.into_owned(),
+        _ => format!("pid {pid}"),
+    }
+}
+
+/// The innermost functions of a stack.
+fn chain(stack: &StackView) -> String {
+    let named = stack.frames.iter().take(NAMED);
+    let mut chain: Vec<String> =
+        named.map(|frame| shorten_middle(&names::function(frame), COLUMNS).into_owned()).collect();
+    match stack.frames.len() {
+        0 => chain.push("a stack without frames".to_owned()),
+        1..=NAMED => {}
+        _ => chain.push("…".to_owned()),
+    }
+    chain.join(" ← ")
+}
+
+/// When memory runs out at this rate.
+fn end(view: &View) -> Option<String> {
+    let last = view.last();
+    let rate_of = |is_in: &dyn Fn(u32) -> bool| -> f64 {
+        let rising = |stack: &&StackView| matches!(stack.judgement.verdict, Verdict::Leak | Verdict::Growing);
+        let of = view.stacks.iter().filter(rising).filter(|stack| is_in(stack.pid));
+        of.map(|stack| stack.judgement.bytes_per_s.max(0.0)).sum()
+    };
+    let mut ends: Vec<(f64, String)> = Vec::new();
+    let mut add = |room: u64, rate: f64, what: String| {
+        let seconds = room as f64 / rate;
+        if rate >= 1.0 && seconds < FAR {
+            ends.push((seconds, what));
+        }
+    };
+    for group in last.memory.iter().filter_map(|memory| memory.cgroup.as_ref()) {
+        if let Some(limit) = group.limit_bytes {
+            let in_it = |pid: u32| {
+                last.memory.iter().any(|memory| {
+                    memory.pid == pid && memory.cgroup.as_ref().is_some_and(|other| other.path == group.path)
+                })
+            };
+            let what = format!("the limit of {} is reached", bytes(limit));
+            add(limit.saturating_sub(group.bytes), rate_of(&in_it), what);
+        }
+    }
+    if let Some(room) = last.memory.iter().filter_map(|memory| memory.system_available_bytes).min() {
+        add(room, rate_of(&|_| true), format!("the {} that the system has left are used up", bytes(room)));
+    }
+    let (when, what) = ends.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some(format!("at this rate {what} in {}", seconds(when)))
+}
+
+fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
+    let report = &view.last().report;
+    let mut next = Vec::new();
+    if let Some(stack) = worst.first() {
+        next.push(look(stack));
+        next.extend(symbols(stack));
+    }
+    let young = view.stacks.iter().filter(|stack| stack.judgement.verdict == Verdict::New).count();
+    if view.snapshots_recorded < MIN_POINTS || (young > 0 && young == view.stacks.len()) {
+        next.push(format!(
+            "Trace for longer: a verdict needs {MIN_POINTS} snapshots at least, and better several minutes of usual work."
+        ));
+    }
+    if view.snapshots.len() > 1 && (!worst.is_empty() || unexplained(view).is_some()) {
+        let between = match view.snapshots.iter().filter(|snapshot| snapshot.report.label.is_some()).count() {
+            0 => "from before and after the work that you suspect",
+            _ => "by their labels",
+        };
+        next.push(format!("Compare two snapshots, {between}, to see what grew in between."));
+    }
+    next.extend(unexplained(view));
+    if !report.loss.complete {
+        next.push(
+            "Something was lost while tracing: mind what “lost” says below before trusting small figures.".into(),
+        );
+    }
+    if report.totals.errors.is_some() {
+        next.push(
+            "The figures are estimates from samples, ± a standard error; trace with -s exact where that is too much."
+                .into(),
+        );
+    }
+    if next.is_empty() {
+        next.push("Nothing. Keep this page to compare a later one with.".into());
+    }
+    next
+}
+
+/// The line to look at.
+fn look(stack: &StackView) -> String {
+    let question = match stack.judgement.verdict {
+        Verdict::Leak => "nothing allocated there was given back, so find who should free it",
+        _ => "it grows although some is given back, so find what bounds it: a cache, a queue, a pool?",
+    };
+    let short = |text: &str| shorten_middle(&printable(text), COLUMNS).into_owned();
+    let line = stack.frames.iter().find_map(|frame| Some((frame, frame.file.as_deref()?, frame.line?)));
+    match (line, stack.frames.first()) {
+        (Some((frame, file, line)), _) => {
+            format!("Look at {}:{line}, {}: {question}.", short(file), short(&names::function(frame)))
+        }
+        (None, Some(frame)) => format!("Look at {}: {question}.", short(&names::function(frame))),
+        (None, None) => "Its stack has no frames: try the other way of walking stacks (--unwind).".to_owned(),
+    }
+}
+
+/// What to install where functions have no names.
+fn symbols(stack: &StackView) -> Option<String> {
+    let frame = stack.frames.iter().find(|frame| frame.function.is_none() && frame.module.is_some())?;
+    let module = shorten_middle(&printable(frame.module.as_deref()?), COLUMNS).into_owned();
+    Some(format!("Install the debug symbols of {module}: some of its functions have no names here."))
+}
+
+/// What to say where the processes grew by much more than they hold.
+fn unexplained(view: &View) -> Option<String> {
+    let rss = |snapshot: &crate::session::Snapshot| -> u64 {
+        snapshot.memory.iter().map(|memory| memory.rss_bytes).fold(0, u64::saturating_add)
+    };
+    let held = |snapshot: &crate::session::Snapshot| {
+        snapshot.report.totals.outstanding_bytes.saturating_add(snapshot.report.totals.unknown_bytes)
+    };
+    let grew = rss(view.last()).saturating_sub(rss(view.first()));
+    let held = held(view.last()).saturating_sub(held(view.first()));
+    (grew > held.saturating_mul(2).saturating_add(UNEXPLAINED)).then(|| {
+        format!(
+            "RSS grew by {} and what is held by {}: look also for fragmentation and for memory that was not asked of the \
+             allocator, such as mapped files and thread stacks.",
+            bytes(grew),
+            bytes(held)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::sample;
+
+    fn judged(verdict: Verdict, confidence: f64) -> View {
+        let mut view = sample::redis();
+        for stack in &mut view.stacks {
+            stack.judgement.verdict = Verdict::Churn;
+        }
+        view.stacks[0].judgement.verdict = verdict;
+        view.stacks[0].judgement.confidence = confidence;
+        view
+    }
+
+    #[test]
+    fn a_sure_leak_is_critical_and_an_unsure_one_a_warning() {
+        let severities = [(Verdict::Leak, 0.9), (Verdict::Leak, 0.89), (Verdict::Growing, 0.99), (Verdict::New, 0.0)]
+            .map(|(verdict, confidence)| headline(&judged(verdict, confidence)).severity);
+        assert_eq!(severities, [Severity::Critical, Severity::Warning, Severity::Warning, Severity::Good]);
+    }
+
+    #[test]
+    fn the_sentence_says_how_fast_where_how_sure_and_how_long() {
+        let said = headline(&sample::redis());
+        assert_eq!(
+            said.sentence,
+            "1 stack leaks 99.0 KiB/s in redis-server: je_malloc ← zmalloc_usable ← _sdsnewlen ← …; 97 % sure; at this \
+             rate the limit of 512.0 MiB is reached in 46 m 15 s"
+        );
+        assert!(said.next[0].starts_with("Look at /build/redis-7.2/src/zmalloc.c:134, zmalloc_usable: "), "{said:?}");
+        assert!(said.next.iter().any(|next| next.starts_with("Compare two snapshots, by their labels")), "{said:?}");
+    }
+
+    #[test]
+    fn the_soonest_end_is_told() {
+        let mut view = sample::redis();
+        for snapshot in &mut view.snapshots {
+            snapshot.memory[0].system_available_bytes = Some(10 << 20);
+        }
+        assert!(headline(&view).sentence.ends_with("the 10.0 MiB that the system has left are used up in 1 m 42 s"));
+        for snapshot in &mut view.snapshots {
+            snapshot.memory.clear();
+        }
+        assert!(headline(&view).sentence.ends_with("97 % sure"));
+    }
+
+    #[test]
+    fn a_view_where_nothing_grows_is_good_and_says_what_it_saw() {
+        let mut view = judged(Verdict::Plateau, 0.9);
+        assert_eq!(headline(&view).sentence, "Nothing leaks: in 30 m 00 s of 5 stacks none kept growing");
+        view.stacks.truncate(1);
+        view.stacks[0].judgement.verdict = Verdict::New;
+        let said = headline(&view);
+        assert!(said.sentence.starts_with("Too early to say"));
+        assert!(said.next[0].starts_with("Trace for longer"), "{said:?}");
+        view.stacks.clear();
+        assert!(headline(&view).sentence.starts_with("No stacks to judge"));
+    }
+
+    #[test]
+    fn memory_that_is_not_held_is_told_of() {
+        let mut view = judged(Verdict::Plateau, 0.9);
+        view.snapshots[60].memory[0].rss_bytes = 4 << 30;
+        assert!(headline(&view).next.iter().any(|next| next.starts_with("RSS grew by 4.0 GiB")));
+    }
+
+    #[test]
+    fn a_hostile_name_is_written_out_and_short() {
+        let said = headline(&sample::hostile());
+        for text in said.next.iter().chain([&said.sentence]) {
+            assert!(!text.contains(crate::text::is_hostile) && text.len() < 1000, "{text}");
+        }
+    }
+}
