@@ -9,6 +9,7 @@ use clap::{
 
 use leak_ebpf::{MAX_PERIOD, Walk};
 
+use super::offline::Offline;
 use crate::{
     ledger::Sizes,
     notice::Notices,
@@ -59,6 +60,8 @@ pub enum Command {
     /// Launch a program and trace it from its first allocation
     #[command(after_help = "Example:\n  sudo leaktrace run 10 -- ./server --port 8080")]
     Run(Box<Run>),
+    #[command(flatten)]
+    Offline(Offline),
     /// Make a labelled snapshot in a trace that is running
     #[command(after_help = "Example:\n  sudo leaktrace mark 'after the deploy' -p 1234")]
     Mark(Mark),
@@ -273,14 +276,19 @@ impl TraceArgs {
 
     /// How reports are written to standard output.
     pub fn renderer(&self) -> Renderer {
-        let out = std::io::stdout();
-        let terminal = out.is_terminal();
-        let width = if terminal { rustix::termios::tcgetwinsize(&out).map_or(0, |size| size.ws_col) } else { 0 };
-        // A pipe has no width: lines are then as long as names need, within reason.
-        let width = if width == 0 { PIPE_WIDTH } else { width };
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Renderer { format: self.format, style: Style { width, colour } }
+        Renderer { format: self.format, style: style() }
     }
+}
+
+/// How wide a table on standard output may be, and whether it has colours.
+pub fn style() -> Style {
+    let out = std::io::stdout();
+    let terminal = out.is_terminal();
+    let width = if terminal { rustix::termios::tcgetwinsize(&out).map_or(0, |size| size.ws_col) } else { 0 };
+    // A pipe has no width: lines are then as long as names need, within reason.
+    let width = if width == 0 { PIPE_WIDTH } else { width };
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    Style { width, colour }
 }
 
 /// Columns of a table that goes to no terminal.
@@ -327,7 +335,7 @@ fn count(text: &str) -> Result<u64, String> {
     }
 }
 
-fn top(text: &str) -> Result<usize, String> {
+pub fn top(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(format!("\"{}\" is not a number of stacks; give 1 or more", printable(text))),

@@ -6,6 +6,8 @@
 mod args;
 mod attach;
 mod doctor;
+mod offline;
+mod progress;
 mod run;
 
 use std::process::ExitCode;
@@ -46,6 +48,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Some(Command::Run(run)) => run::run(&run),
+        Some(Command::Offline(command)) => offline::run(&command),
         Some(Command::Mark(mark)) => trace::mark(&mark.label, mark.pid).map(|()| None),
         Some(Command::Doctor) => doctor::doctor().map(|()| None),
         None => match cli.attach.command_line {

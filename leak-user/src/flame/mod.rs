@@ -16,7 +16,7 @@ use inferno::flamegraph::{self, Options};
 
 use crate::{
     report::{Format, Renderer, Report, Stack},
-    session::{StackView, View},
+    session::{StackView, View, Weight},
     text::{printable, shorten_middle},
     units::{bytes, plural, seconds},
 };
@@ -27,41 +27,6 @@ const NARROWEST: f64 = 0.05;
 // Columns that fit the picture, of its title and of the line below it.
 const TITLE_COLUMNS: usize = 100;
 const LINE_COLUMNS: usize = 150;
-
-/// What makes a function wide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Weight {
-    /// Bytes held at the last snapshot.
-    #[default]
-    Outstanding,
-    /// Bytes held more at the last snapshot than at the first.
-    Growth,
-    /// Bytes allocated between the two.
-    Allocated,
-}
-
-impl Weight {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Outstanding, Self::Growth, Self::Allocated];
-
-    /// Its name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Outstanding => "outstanding",
-            Self::Growth => "growth",
-            Self::Allocated => "allocated",
-        }
-    }
-
-    /// The bytes of a stack, none where it has shrunk.
-    pub fn of(self, stack: &StackView) -> u64 {
-        match self {
-            Self::Outstanding => stack.last().held_bytes(),
-            Self::Growth => u64::try_from(stack.growth_bytes()).unwrap_or(0),
-            Self::Allocated => stack.allocated_bytes(),
-        }
-    }
-}
 
 /// Draws the stacks of a view. The title may hold anything.
 pub fn svg(view: &View, weight: Weight, title: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! the page goes.
 
 mod chain;
+mod events;
 mod figures;
 mod head;
 mod rows;
@@ -15,6 +16,7 @@ mod sums;
 mod tree;
 
 pub(crate) use chain::{Direction, chain};
+pub use events::events;
 pub(crate) use figures::signed;
 pub(crate) use rows::Rows;
 pub(crate) use site::{Key, bare, label, names, site};

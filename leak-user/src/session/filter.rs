@@ -11,6 +11,8 @@ pub struct Filter {
     pub paths: Vec<Pattern>,
     /// What no frame may be: a function, a module or a source file.
     pub exclude: Vec<Pattern>,
+    /// Only stacks of which nothing was ever given back.
+    pub strict: bool,
 }
 
 impl Filter {
@@ -89,6 +91,7 @@ mod tests {
             modules: modules.iter().map(|text| Pattern::from(*text)).collect(),
             paths: paths.iter().map(|text| Pattern::from(*text)).collect(),
             exclude: exclude.iter().map(|text| Pattern::from(*text)).collect(),
+            strict: false,
         };
         assert!(filter(&[], &[], &[]).admits(&stack) && filter(&["app", "other"], &[], &[]).admits(&stack));
         assert!(filter(&["app"], &["*.rs"], &[]).admits(&stack) && !filter(&["app"], &["*.py"], &[]).admits(&stack));

@@ -159,7 +159,10 @@ impl Session {
         let now = times.last().copied().unwrap_or_default();
         let all = stacks.into_iter().zip(series).zip(lives).zip(wanted).filter(|(_, wanted)| *wanted);
         let mut stacks: Vec<StackView> = all
-            .filter(|(((_, series), _), _)| series.last().is_some_and(|last| last.allocated_count() > 0))
+            .filter(|(((_, series), _), _)| {
+                let last = series.last().copied().unwrap_or_default();
+                last.allocated_count() > 0 && !(filter.strict && last.freed_count > 0)
+            })
             .map(|(((stack, points), lives), _)| {
                 let judgement = judge(&times, &points);
                 let held = points.last().map_or(0, Point::held_bytes);

@@ -9,7 +9,7 @@ impl View {
     /// It leaves out single blocks, which a session does not keep.
     pub fn report(&self, top: usize) -> Report {
         let mut report = self.last().report.clone();
-        report.mode.sorted_by = "size";
+        report.mode.sorted_by = "size".into();
         let sampled = report.totals.errors.is_some();
         report.stacks = self.stacks.iter().take(top).map(|stack| as_reported(stack, sampled)).collect();
         report
