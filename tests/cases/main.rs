@@ -26,5 +26,6 @@ mod rulings;
 mod run;
 mod sampling;
 mod selection;
+mod session;
 mod stacks;
 mod truth;
