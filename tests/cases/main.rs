@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask test` compiles everything and runs them. They need root and a kernel with BPF and fail without: a
 //! promise that was not checked is not kept. `LEAKTRACE_BIN` names the leaktrace to test, `LEAKTRACE_TARGETS` the folder
-//! of the compiled `tests/targets`, `LEAKTRACE_FULL=1` asks for the long versions. No test relies on absolute speed.
+//! of the compiled `tests/targets`, `LEAKTRACE_PYTHON` a Python with the packages that read exports, `LEAKTRACE_EXPORTS`
+//! the folder of what is exported, `LEAKTRACE_FULL=1` asks for the long versions. No test relies on absolute speed.
 
 mod harness;
 
@@ -11,6 +12,7 @@ mod budget;
 mod children;
 mod containers;
 mod demo;
+mod export;
 mod fork;
 mod harm;
 mod identity;

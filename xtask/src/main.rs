@@ -12,7 +12,9 @@
 //! | `linker.rs`    | finds (or installs) `bpf-linker`, and the LLVM under it             |
 //! | `programs.rs`  | compiles the kernel programs with the two                           |
 //! | `targets.rs`   | compiles the programs that leaktrace is tried on                    |
+//! | `exports.rs`   | writes the exports that other programs are to read in tests         |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis                        |
+//! | `python.rs`    | Python packages that tests need, in an environment of their own     |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |
 //! | `cargo.rs`     | calls of cargo that do not inherit the calling cargo's choices      |
 //! | `run.rs`       | running commands, as oneself or as root                             |
@@ -27,6 +29,7 @@ mod bench;
 mod build;
 mod cargo;
 mod demo;
+mod exports;
 mod fuzz;
 mod linker;
 mod lint;
@@ -34,6 +37,7 @@ mod packages;
 mod paths;
 mod programs;
 mod progress;
+mod python;
 mod run;
 mod signals;
 mod targets;

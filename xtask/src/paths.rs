@@ -65,6 +65,16 @@ pub fn targets() -> PathBuf {
     target().join("targets")
 }
 
+/// A Python environment with the packages that tests need.
+pub fn python() -> PathBuf {
+    target().join("python")
+}
+
+/// Exported sessions, for tests to read.
+pub fn exports() -> PathBuf {
+    target().join("exports")
+}
+
 /// `path` as a person in the repository's root would write it.
 pub fn short(path: &Path) -> std::path::Display<'_> {
     path.strip_prefix(root()).unwrap_or(path).display()

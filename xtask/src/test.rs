@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{build, cargo, paths, run, targets, tools};
+use crate::{build, cargo, exports, paths, python, run, targets, tools};
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]
@@ -24,8 +24,10 @@ pub struct Options {
 /// Builds and tests.
 pub fn run(options: &Options) -> Result<()> {
     tools::ensure()?;
+    python::ensure()?;
     build::run()?;
     targets::compile_all()?;
+    exports::write()?;
     let environment = environment(options)?;
     let mut command = cargo::host();
     command.args(["test", "--workspace", "--release", "--no-fail-fast"]);
@@ -48,6 +50,8 @@ fn environment(options: &Options) -> Result<Vec<(String, OsString)>> {
         .collect();
     variables.push(("LEAKTRACE_BIN".into(), paths::leaktrace().into()));
     variables.push(("LEAKTRACE_TARGETS".into(), paths::targets().into()));
+    variables.push(("LEAKTRACE_PYTHON".into(), python::program().into()));
+    variables.push(("LEAKTRACE_EXPORTS".into(), paths::exports().into()));
     variables.push(("PATH".into(), tools::search_path()?));
     if options.full {
         variables.push(("LEAKTRACE_FULL".into(), "1".into()));

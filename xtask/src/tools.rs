@@ -1,4 +1,4 @@
-//! The tools that tests drive: compilers, a debugger, allocators and Redis.
+//! The tools that tests drive: compilers, a debugger, allocators, Redis and `protoc`.
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
@@ -19,7 +19,7 @@ use crate::packages::{self, Family};
 use crate::{paths, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
-const TOOLS: [(&str, &[&str]); 12] = [
+const TOOLS: [(&str, &[&str]); 13] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
     ("objcopy", &["binutils"]),
@@ -32,6 +32,7 @@ const TOOLS: [(&str, &[&str]); 12] = [
     ("gdb", &["gdb"]),
     ("redis-server", &["redis-tools"]),
     ("redis-benchmark", &["redis-tools"]),
+    ("protoc", &["protobuf-compiler"]),
 ];
 
 /// The program that is Debian's Redis server too.

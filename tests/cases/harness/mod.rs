@@ -118,6 +118,16 @@ pub fn target_path(name: &str) -> PathBuf {
     from_environment("LEAKTRACE_TARGETS", "target/targets").join(name)
 }
 
+/// A Python that has the packages that read exports.
+pub fn python_path() -> PathBuf {
+    from_environment("LEAKTRACE_PYTHON", "target/python/bin/python3")
+}
+
+/// The folder of exported sessions.
+pub fn exports_path() -> PathBuf {
+    from_environment("LEAKTRACE_EXPORTS", "target/exports")
+}
+
 fn from_environment(variable: &str, else_in_repository: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(else_in_repository),
