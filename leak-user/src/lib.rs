@@ -15,6 +15,7 @@ pub mod memory;
 pub mod notice;
 pub mod offline;
 pub mod page;
+pub mod plot;
 pub mod probe;
 pub mod process;
 pub mod report;
