@@ -47,6 +47,7 @@ pub struct Noise {
 }
 
 impl Noise {
+    /// Takes a stack into account of which so much was carried on.
     pub fn add(&mut self, stack: &StackView, carried_bytes: u64) {
         self.carried_bytes += carried_bytes as f64;
         self.variance += (stack.last().bytes_stderr as f64).powi(2);
@@ -58,7 +59,8 @@ impl Noise {
 }
 
 impl Change {
-    pub fn of(before: Option<&Figures>, after: Option<&Figures>) -> Self {
+    /// What lies between the figures of a stack before and after.
+    pub(super) fn of(before: Option<&Figures>, after: Option<&Figures>) -> Self {
         let held = |figures: Option<&Figures>| figures.map_or(0, |figures| figures.held_bytes);
         let (Some(was), Some(is)) = (before, after) else {
             return match (held(before), held(after)) {

@@ -16,7 +16,7 @@ const OPEN: &str = "·";
 /// Rows that are being put together.
 pub struct Rows {
     titles: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
+    cells: Vec<Vec<String>>,
     /// Columns that may go where there is no room, the first of them first.
     spare: &'static [usize],
     open: bool,
@@ -25,7 +25,7 @@ pub struct Rows {
 impl Rows {
     /// Rows of figures; what stands last is to the left, all others to the right.
     pub fn new(titles: &[&'static str], spare: &'static [usize]) -> Self {
-        Self { titles: titles.to_vec(), rows: Vec::new(), spare, open: false }
+        Self { titles: titles.to_vec(), cells: Vec::new(), spare, open: false }
     }
 
     /// The same, but for the last column: it is the caller's to fill, once its room is known.
@@ -35,7 +35,7 @@ impl Rows {
 
     /// Adds a row; without the last column if that is open.
     pub fn add(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().chain(self.open.then(|| OPEN.to_owned())).collect());
+        self.cells.push(cells.into_iter().chain(self.open.then(|| OPEN.to_owned())).collect());
     }
 
     /// Writes the titles and a rule below them, and gives back the other lines as far as they are known.
@@ -54,7 +54,9 @@ impl Rows {
         let widest = lines.iter().chain(&rows).map(|line| columns(line)).max().unwrap_or(0);
         page.line(&page.painted(Ink::Dim, &"─".repeat(widest.min(page.width))));
         if self.open {
-            rows.iter_mut().for_each(|row| row.truncate(row.len() - OPEN.len()));
+            for row in &mut rows {
+                row.truncate(row.len() - OPEN.len());
+            }
         }
         rows
     }
@@ -66,7 +68,7 @@ impl Rows {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header((0..=last).filter(kept).map(|column| self.titles[column]));
-        for row in &self.rows {
+        for row in &self.cells {
             table.add_row((0..=last).filter(kept).map(|column| row[column].as_str()));
         }
         let last = table.column_count() - 1;

@@ -100,10 +100,7 @@ fn hands_out(name: &str) -> bool {
         // `reallocate_slots` decides for itself; `zrealloc` does not.
         leaf.match_indices(*word).any(|(at, word)| !leaf[at + word.len()..].starts_with("at"))
     };
-    WHOLE.contains(&leaf.as_str())
-        || WITHIN.iter().any(|word| within(&word))
-        || leaf.starts_with("Znwm")
-        || leaf.starts_with("Znam")
+    WHOLE.contains(&leaf.as_str()) || WITHIN.iter().any(within) || leaf.starts_with("Znwm") || leaf.starts_with("Znam")
 }
 
 /// Whether a path is of a runtime; of `<T as Trait>::f` by the type, and by the trait where the type is of no crate.
@@ -125,7 +122,7 @@ pub fn bare(name: &str) -> &str {
             '>' if before != '-' => depth = depth.saturating_sub(1),
             '(' if depth == 0 && at > start && !is_part(name, at) => return &name[start..at],
             ' ' if depth == 0 && !name[..at].ends_with("operator") && !name[..at].ends_with("(anonymous") => {
-                start = at + 1
+                start = at + 1;
             }
             _ => {}
         }

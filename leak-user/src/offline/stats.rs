@@ -144,8 +144,7 @@ fn modules(page: &mut Page, view: &View) {
     let mut told: Vec<_> = modules.iter().map(|module| (module.sums, module.name(), module.function())).collect();
     let rest = told.split_off(told.len().min(MOST_LINES));
     if !rest.is_empty() {
-        let mut sums = Sums::default();
-        rest.iter().for_each(|(more, ..)| sums.add(*more));
+        let sums = rest.iter().map(|(sums, ..)| *sums).sum();
         told.push((sums, format!("{} more", rest.len()), String::new()));
     }
     let mut rows = Rows::open(&["HELD", "SHARE", "BLOCKS", "ALLOCATED", "MODULE"], &[3]);

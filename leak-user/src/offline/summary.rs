@@ -188,10 +188,7 @@ fn rest(page: &mut Page, functions: &[Function<'_>]) {
     if functions.is_empty() {
         return;
     }
-    let mut sums = Sums::default();
-    for function in functions {
-        sums.add(function.own);
-    }
+    let sums: Sums = functions.iter().map(|function| function.own).sum();
     let more = plural(functions.len() as u64, "more function");
     page.line("");
     let held = format!("{more}: {} in {}", bytes(sums.held_bytes), plural(sums.held_count, "block"));

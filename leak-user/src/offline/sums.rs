@@ -1,5 +1,7 @@
 //! Sums over stacks.
 
+use std::iter::Sum;
+
 use crate::session::StackView;
 
 /// What some stacks have together. Growth is signed; nothing overflows, it saturates.
@@ -41,11 +43,17 @@ impl Sums {
     }
 }
 
+impl Sum for Sums {
+    fn sum<I: Iterator<Item = Self>>(sums: I) -> Self {
+        sums.fold(Self::default(), |mut all, sums| {
+            all.add(sums);
+            all
+        })
+    }
+}
+
 impl<'view> FromIterator<&'view StackView> for Sums {
     fn from_iter<I: IntoIterator<Item = &'view StackView>>(stacks: I) -> Self {
-        stacks.into_iter().fold(Self::default(), |mut sums, stack| {
-            sums.add(Self::of(stack));
-            sums
-        })
+        stacks.into_iter().map(Self::of).sum()
     }
 }

@@ -34,7 +34,7 @@ pub fn made_up(seed: u64, stacks: usize) -> View {
             let call = |level| frame(&format!("f{level}_{}", random.below(3)), "f.c", random.below(90) as u32);
             let frames = (0..depth).rev().map(call).collect();
             let step = random.below(9_000);
-            let held = |moment: u64| if step % 2 == 0 { step * moment } else { step * (120 - moment) };
+            let held = |moment: u64| if step.is_multiple_of(2) { step * moment } else { step * (120 - moment) };
             let point = |moment| Point {
                 outstanding_bytes: held(moment),
                 outstanding_count: moment,

@@ -26,6 +26,9 @@ use crate::{
 };
 use graph::{Graph, Node};
 
+/// Columns that the figures take at most.
+const FIGURES: usize = 36;
+
 /// Columns that a branch needs at least; what is deeper than leaves them is one line.
 const LEAST_ROOM: usize = 20;
 
@@ -41,8 +44,8 @@ pub fn tree(view: &View, style: Style, top: usize, least_pct: f64, out: &mut dyn
         return out.write_all(page.text.as_bytes());
     }
     let least = all.held_bytes as f64 * least_pct / 100.0;
-    let mut lines = Lines { view, graph: &graph, top, least, width: page.width, lines: Vec::new() };
-    lines.figures_of_all();
+    let mut lines = Lines { view, graph: &graph, top, least, width: page.width, entered: Vec::new() };
+    lines.all();
     lines.write(&mut page);
     out.write_all(page.text.as_bytes())
 }
@@ -56,70 +59,65 @@ struct Line {
     ink: Ink,
 }
 
+/// The page as far as it is put together.
 struct Lines<'a> {
     view: &'a View,
     graph: &'a Graph<'a>,
     top: usize,
     least: f64,
     width: usize,
-    lines: Vec<Line>,
+    entered: Vec<Line>,
 }
 
 impl Lines<'_> {
     /// Enters the root and all below it.
-    fn figures_of_all(&mut self) {
+    fn all(&mut self) {
         let root = &self.graph.nodes[0];
         let stacks = plural(self.view.stacks.len() as u64, "stack");
-        self.lines.push(Line { sums: root.sums, stem: String::new(), names: vec![stacks], ink: Ink::Bold });
-        self.below(root, "", &mut Vec::new());
+        self.entered.push(Line { sums: root.sums, stem: String::new(), names: vec![stacks], ink: Ink::Bold });
+        self.below(root, "");
     }
 
     /// Enters the branches of a node.
-    fn below(&mut self, node: &Node<'_>, margin: &str, chained: &mut Vec<String>) {
+    fn below(&mut self, node: &Node<'_>, margin: &str) {
         let mut branches: Vec<_> = node.children.iter().map(|child| &self.graph.nodes[*child]).collect();
         branches.sort_by_key(|branch| std::cmp::Reverse((branch.sums.held_bytes, branch.sums.growth_bytes)));
-        let too_deep = self.width < 36 + LEAST_ROOM + columns(margin);
+        let too_deep = self.width < FIGURES + LEAST_ROOM + columns(margin);
         let shown = if too_deep { 0 } else { branches.len().min(self.top) };
         let shown = branches[..shown].partition_point(|branch| branch.sums.held_bytes as f64 >= self.least);
         let (shown, rest) = branches.split_at(shown);
         let itself = node.own != Sums::default();
         for (n, branch) in shown.iter().enumerate() {
             let last = n + 1 == shown.len() && rest.is_empty() && !itself;
-            self.branch(branch, margin, last, chained);
+            self.branch(branch, margin, last);
         }
         if itself {
             let names = vec!["(by itself)".to_owned()];
             let stem = format!("{margin}{}", stem(rest.is_empty()));
-            self.lines.push(Line { sums: node.own, stem, names, ink: Ink::Dim });
+            self.entered.push(Line { sums: node.own, stem, names, ink: Ink::Dim });
         }
         if !rest.is_empty() {
-            let mut sums = Sums::default();
-            rest.iter().for_each(|branch| sums.add(branch.sums));
-            let names = vec![if too_deep {
-                format!("{} too deep to be shown", plural(rest.len() as u64, "branch").replace("branchs", "branches"))
-            } else {
-                format!("{} more", rest.len())
-            }];
-            self.lines.push(Line { sums, stem: format!("{margin}{}", stem(true)), names, ink: Ink::Dim });
+            let sums = rest.iter().map(|branch| branch.sums).sum();
+            let why = if too_deep { ", too deep for this width" } else { "" };
+            let names = vec![format!("{} more{why}", rest.len())];
+            self.entered.push(Line { sums, stem: format!("{margin}{}", stem(true)), names, ink: Ink::Dim });
         }
     }
 
     /// Enters a branch: all calls without a choice as one line, then what is below them.
-    fn branch(&mut self, branch: &Node<'_>, margin: &str, last: bool, chained: &mut Vec<String>) {
-        chained.clear();
+    fn branch(&mut self, branch: &Node<'_>, margin: &str, last: bool) {
         let mut end = branch;
-        chained.push(self.name(end));
+        let mut names = vec![self.name(end)];
         while let [only] = end.children.as_slice()
             && end.own == Sums::default()
         {
             end = &self.graph.nodes[*only];
-            chained.push(self.name(end));
+            names.push(self.name(end));
         }
-        let names = std::mem::take(chained);
-        self.lines.push(Line { sums: branch.sums, stem: format!("{margin}{}", stem(last)), names, ink: Ink::Plain });
+        self.entered.push(Line { sums: branch.sums, stem: format!("{margin}{}", stem(last)), names, ink: Ink::Plain });
         let margin = format!("{margin}{}", if last { "   " } else { "│  " });
         if !end.children.is_empty() {
-            self.below(end, &margin, chained);
+            self.below(end, &margin);
         }
     }
 
@@ -137,12 +135,12 @@ impl Lines<'_> {
 
     /// Writes the lines with their figures, within the width.
     fn write(&self, page: &mut Page) {
-        let all = self.lines[0].sums.held_bytes;
+        let all = self.entered[0].sums.held_bytes;
         let mut rows = Rows::open(&["HELD", "SHARE", "GROWTH", "CALLS"], &[]);
-        for Line { sums, .. } in &self.lines {
+        for Line { sums, .. } in &self.entered {
             rows.add([bytes(sums.held_bytes), share(sums.held_bytes, all), signed(sums.growth_bytes)]);
         }
-        for (figures, line) in rows.begin(page).iter().zip(&self.lines) {
+        for (figures, line) in rows.begin(page).iter().zip(&self.entered) {
             let room = page.width.saturating_sub(columns(figures) + columns(&line.stem));
             let names = chain(&line.names, Direction::Inwards, room);
             let stem = page.painted(Ink::Dim, &line.stem);

@@ -22,7 +22,7 @@ const SMALL: f32 = 13.0;
 const MARK_ROWS: usize = 2;
 
 /// Pixels that the label of a mark takes at most.
-const WIDEST_MARK: f32 = 150.0;
+const WIDEST_MARK: f32 = 190.0;
 
 /// Figures over time.
 #[derive(Clone, Debug)]
@@ -115,12 +115,14 @@ impl Chart {
         let mut ends = [f32::MIN; MARK_ROWS];
         for (seconds, label) in &self.marks {
             let x = layout.x(*seconds).round() + 0.5;
-            let points = vec![(x, AREA.0 - 4.0), (x, AREA.1)];
-            shapes.push(Shape::Line { points, colour: Colour::FAINT, width: 1.0, dash: Some([2.0, 3.0]) });
             let label = font::fitting(label, SMALL, WIDEST_MARK);
             let width = font::width(&label, SMALL);
             let start = (x - width / 2.0).clamp(layout.left, layout.right + 8.0 - width);
-            if let Some(row) = ends.iter().position(|end| start > end + 12.0) {
+            let row = ends.iter().position(|end| start > end + 12.0);
+            let colour = if row.is_some() { Colour::MARK } else { Colour::GRID };
+            let points = vec![(x, AREA.0 - 4.0), (x, AREA.1)];
+            shapes.push(Shape::Line { points, colour, width: 1.0, dash: Some([2.0, 3.0]) });
+            if let Some(row) = row {
                 ends[row] = start + width;
                 let y = AREA.0 - 10.0 - 17.0 * row as f32;
                 shapes.push(text((start, y), &label, SMALL, Anchor::Start, Colour::FAINT));
@@ -165,7 +167,11 @@ fn lines(series: &Series, layout: &Layout, shapes: &mut Vec<Shape>) {
         Form::Line | Form::Dashed => {}
     }
     let dash = (series.form == Form::Dashed).then_some([6.0, 4.0]);
-    let points = if points.len() == 1 { vec![*first, (first.0 + 4.0, first.1)] } else { points };
+    if points.len() == 1 {
+        let dot = vec![(first.0 - 3.0, first.1), (first.0 + 3.0, first.1)];
+        shapes.push(Shape::Line { points: dot, colour, width: 6.0, dash: None });
+        return;
+    }
     shapes.push(Shape::Line { points, colour, width: if dash.is_some() { 1.5 } else { 2.0 }, dash });
 }
 

@@ -9,6 +9,7 @@ impl Colour {
     pub const TEXT: Self = Self(0x22, 0x26, 0x2b);
     pub const FAINT: Self = Self(0x5c, 0x64, 0x6d);
     pub const GRID: Self = Self(0xe2, 0xe5, 0xe9);
+    pub const MARK: Self = Self(0x8b, 0x93, 0x9c);
     // Okabe and Ito's, which people tell apart whatever colours they see; the orange darker, for thin lines on white.
     pub const BLUE: Self = Self(0x00, 0x72, 0xb2);
     pub const RED: Self = Self(0xd5, 0x3e, 0x00);

@@ -92,7 +92,6 @@ fn safe(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{report::sample::frame, session::sample};
 
     #[test]

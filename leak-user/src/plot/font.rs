@@ -1,4 +1,4 @@
-//! The one font that pictures are labelled with: DejaVu Sans, of which the file here has Latin, Greek and Cyrillic.
+//! The one font that pictures are labelled with: `DejaVu` Sans, of which the file here has Latin, Greek and Cyrillic.
 
 use std::sync::LazyLock;
 

@@ -3,24 +3,24 @@
 use super::{
     chart::{Chart, Form, Series},
     drawing::Colour,
-    whole::labels,
+    whole::{labels, span},
 };
 use crate::{
     growth::Verdict,
-    offline::{names, signed},
+    offline::{Direction, chain, names, signed},
     report::page::name_of,
-    session::{StackView, View},
+    session::{Point, StackView, View},
     units::{bytes, percent, plural, rate},
 };
 
-/// Callers that the subtitle names.
-const CALLERS: usize = 6;
+/// Columns of the subtitle that the callers take at most.
+const CALLERS: usize = 64;
 
 pub fn chart(view: &View, stack: &StackView) -> Chart {
     let seconds: Vec<_> = view.snapshots.iter().map(|snapshot| snapshot.report.elapsed_s).collect();
     let held: Vec<_> = stack.points.iter().map(|point| point.held_bytes() as f64).collect();
     let points: Vec<_> = seconds.iter().copied().zip(held).collect();
-    let span = (view.first().report.elapsed_s, view.last().report.elapsed_s);
+    let span = span(view);
     let colour = match stack.judgement.verdict {
         Verdict::Leak => Colour::RED,
         Verdict::Growing => Colour::ORANGE,
@@ -61,14 +61,14 @@ pub fn verdict(stack: &StackView) -> String {
 fn subtitle(stack: &StackView) -> String {
     let last = stack.last();
     let held = format!("{} in {} of pid {}", bytes(last.held_bytes()), plural(last.held_count(), "block"), stack.pid);
-    let callers: Vec<_> = names(&stack.frames).into_iter().skip(1).take(CALLERS).collect();
-    if callers.is_empty() { held } else { format!("{held}, called by {}", callers.join(" ← ")) }
+    let callers = chain(names(&stack.frames).get(1..).unwrap_or_default(), Direction::Outwards, CALLERS);
+    if callers.is_empty() { held } else { format!("{held}, called by {callers}") }
 }
 
 /// One standard error to both sides.
 fn band(seconds: &[f64], stack: &StackView) -> Vec<(f64, f64)> {
     let edge = |sign: f64| {
-        let at = move |(second, point): (&f64, &crate::session::Point)| {
+        let at = move |(second, point): (&f64, &Point)| {
             (*second, (point.held_bytes() as f64 + sign * point.bytes_stderr as f64).max(0.0))
         };
         seconds.iter().zip(&stack.points).map(at).collect::<Vec<_>>()

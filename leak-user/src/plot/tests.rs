@@ -47,7 +47,7 @@ fn each_stack_has_its_pictures_and_the_words_name_them() {
     assert_eq!(names(&there), names(&files));
     let words = fs::read_to_string(&files[8]).unwrap();
     golden("plot/golden", "report", &words);
-    for file in names(&files)[2..8].iter() {
+    for file in &names(&files)[2..8] {
         assert!(words.contains(file), "{file}");
     }
     for file in files[..8].iter().step_by(2) {
@@ -124,8 +124,8 @@ fn what_leaves_the_place_of_a_text_is_cut() {
 #[test]
 fn fifty_stacks_are_drawn_in_seconds() {
     let directory = Scratch::new("fifty");
-    let view = made_up(1, 5_000);
+    let (view, most) = if cfg!(debug_assertions) { (made_up(1, 50), 2) } else { (made_up(1, 5_000), 50) };
     let start = Instant::now();
-    write_all(&view, &directory.0, if cfg!(debug_assertions) { 5 } else { 50 }, false).unwrap();
+    write_all(&view, &directory.0, most, false).unwrap();
     assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }

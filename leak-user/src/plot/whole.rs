@@ -7,7 +7,7 @@ use super::{
 use crate::{
     session::{Cgroup, Memory, Snapshot, View},
     text::printable,
-    units::{bytes, plural},
+    units::bytes,
 };
 
 pub fn chart(view: &View) -> Chart {
@@ -33,13 +33,13 @@ pub fn chart(view: &View) -> Chart {
     let near = |bytes: &u64| *bytes as f64 <= 2.0 * most;
     let limit = |snapshot: &Snapshot| cgroups(snapshot, |cgroup| cgroup.limit_bytes).filter(near);
     all.push(series("cgroup limit", Colour::GREEN, Form::Dashed, &limit));
-    Chart {
-        title: title(view),
-        subtitle: subtitle(view),
-        series: all,
-        marks: labels(view),
-        span: (view.first().report.elapsed_s, view.last().report.elapsed_s),
-    }
+    Chart { title: title(view), subtitle: subtitle(view), series: all, marks: labels(view), span: span(view) }
+}
+
+/// From when to when a view is drawn, seconds since attach: of one moment alone, from attach on.
+pub fn span(view: &View) -> (f64, f64) {
+    let (start, end) = (view.first().report.elapsed_s, view.last().report.elapsed_s);
+    if start < end { (start, end) } else { (0.0, end) }
 }
 
 /// The snapshots that have a label.
@@ -58,7 +58,8 @@ fn title(view: &View) -> String {
     };
     let more = match processes.len() - 1 {
         0 => String::new(),
-        more => format!(" and {}", plural(more as u64, "more process").replace("processs", "processes")),
+        1 => " and 1 more process".to_owned(),
+        more => format!(" and {more} more processes"),
     };
     format!("Memory of {} (pid {}){more}", printable(&first.comm), first.pid)
 }
