@@ -36,6 +36,9 @@ fn worked_on() -> View {
     view.stacks[0].judgement.bytes_per_s = 0.0;
     view.stacks[1].points.iter_mut().for_each(|point| point.outstanding_bytes *= 2);
     view.stacks[4].frames = vec![frame("subscribe", "src/pubsub.c", 9), frame("main", "src/server.c", 1)];
+    for frame in &mut view.stacks[4].frames {
+        frame.build_id = Some("77aa".into());
+    }
     view.stacks[4].points.iter_mut().enumerate().for_each(|(n, point)| point.outstanding_bytes = n as u64 * 90_000);
     view.stacks[4].judgement.verdict = Verdict::Leak;
     view.stacks[4].judgement.bytes_per_s = 3000.0;

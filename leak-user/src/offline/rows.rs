@@ -52,6 +52,7 @@ impl Rows {
         let mut rows = lines.split_off(1);
         page.line(&page.painted(Ink::Bold, &lines[0]));
         let widest = lines.iter().chain(&rows).map(|line| columns(line)).max().unwrap_or(0);
+        let widest = if self.open { widest + LEAST_OPEN } else { widest };
         page.line(&page.painted(Ink::Dim, &"─".repeat(widest.min(page.width))));
         if self.open {
             for row in &mut rows {

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     growth::Verdict,
     offline::{Direction, chain, names, signed},
-    report::page::name_of,
+    report::{header::plus_minus, page::name_of},
     session::{Point, StackView, View},
     units::{bytes, percent, plural, rate},
 };
@@ -60,7 +60,9 @@ pub fn verdict(stack: &StackView) -> String {
 /// What is held, and by whose calls.
 fn subtitle(stack: &StackView) -> String {
     let last = stack.last();
-    let held = format!("{} in {} of pid {}", bytes(last.held_bytes()), plural(last.held_count(), "block"), stack.pid);
+    let error = plus_minus(last.bytes_stderr as f64);
+    let blocks = plural(last.held_count(), "block");
+    let held = format!("{}{error} in {blocks} of pid {}", bytes(last.held_bytes()), stack.pid);
     let callers = chain(names(&stack.frames).get(1..).unwrap_or_default(), Direction::Outwards, CALLERS);
     if callers.is_empty() { held } else { format!("{held}, called by {callers}") }
 }

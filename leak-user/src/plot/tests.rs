@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, time::Instant};
 
-use super::*;
+use super::{chart::Form, *};
 use crate::{
     offline::tests::{golden, made_up},
     session::sample::{hostile, redis},
@@ -119,6 +119,34 @@ fn what_leaves_the_place_of_a_text_is_cut() {
             }
         }
     }
+}
+
+#[test]
+fn an_estimate_has_a_band_of_its_error_and_an_exact_figure_has_none() {
+    let mut view = redis();
+    let forms =
+        |view: &View| stack::chart(view, &view.stacks[0]).series.iter().map(|series| series.form).collect::<Vec<_>>();
+    assert_eq!(forms(&view), [Form::Filled, Form::Dashed]);
+    for (n, point) in view.stacks[0].points.iter_mut().enumerate() {
+        point.bytes_stderr = n as u64 * 200_000;
+    }
+    assert_eq!(forms(&view), [Form::Band, Form::Filled, Form::Dashed]);
+    assert!(stack::chart(&view, &view.stacks[0]).subtitle.starts_with("174.0 MiB ±11.4 MiB in 285,120 blocks"));
+    let directory = Scratch::new("estimate");
+    write_all(&view, &directory.0, 1, false).unwrap();
+}
+
+#[test]
+fn the_limit_of_a_cgroup_is_drawn_where_it_is_near() {
+    let mut view = redis();
+    let limits = |view: &View| whole::chart(view).series.last().unwrap().points.len();
+    assert_eq!(limits(&view), 0);
+    for snapshot in &mut view.snapshots {
+        snapshot.memory[0].cgroup.as_mut().unwrap().limit_bytes = Some(256 << 20);
+    }
+    assert_eq!(limits(&view), view.snapshots.len());
+    let directory = Scratch::new("limit");
+    write_all(&view, &directory.0, 0, false).unwrap();
 }
 
 #[test]
