@@ -21,6 +21,7 @@ mod names;
 mod objects;
 mod oracle;
 mod overload;
+mod page;
 mod redis;
 mod report;
 mod room;

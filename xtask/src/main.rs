@@ -15,6 +15,7 @@
 //! | `exports.rs`   | writes the exports that other programs are to read in tests         |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis                        |
 //! | `python.rs`    | Python packages that tests need, in an environment of their own     |
+//! | `tools.rs`     | the tools that tests drive: compilers, Redis, a browser             |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |
 //! | `cargo.rs`     | calls of cargo that do not inherit the calling cargo's choices      |
 //! | `run.rs`       | running commands, as oneself or as root                             |

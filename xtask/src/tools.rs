@@ -1,4 +1,5 @@
 //! The tools that tests drive: compilers, a debugger, allocators, Redis and `protoc`.
+//! The tools that tests drive: compilers, a debugger, allocators, Redis and a browser.
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
@@ -20,6 +21,7 @@ use crate::{paths, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
 const TOOLS: [(&str, &[&str]); 13] = [
+const TOOLS: [(&str, &[&str]); 14] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
     ("objcopy", &["binutils"]),
@@ -33,6 +35,8 @@ const TOOLS: [(&str, &[&str]); 13] = [
     ("redis-server", &["redis-tools"]),
     ("redis-benchmark", &["redis-tools"]),
     ("protoc", &["protobuf-compiler"]),
+    ("chromium", &["chromium"]),
+    ("chromedriver", &["chromium-driver"]),
 ];
 
 /// The program that is Debian's Redis server too.

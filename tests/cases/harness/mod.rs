@@ -25,6 +25,7 @@ use std::{
 
 pub use books::Books;
 pub use leaktrace::{Leaktrace, Outcome};
+pub use lines::Lines;
 pub use report::{called_functions, figure, first_function, functions, number, stacks, whole_share};
 pub use running::Running;
 pub use scratch::Scratch;

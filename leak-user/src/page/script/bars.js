@@ -1,6 +1,7 @@
 // Amounts by kind, as bars: a line each, from the first kind that has anything to the last.
 
-function bars(kinds, name, more) {
+// A kind: { name, amount, figures: texts, the first that of the amount }. Of heads, the first is that of the names.
+function bars(kinds, heads) {
   const used = kinds.map((kind) => kind.amount > 0);
   const from = used.indexOf(true);
   if (from < 0) return el("p", { class: "dim" }, "None.");
@@ -11,30 +12,30 @@ function bars(kinds, name, more) {
     return el("tr", null,
       el("th", { scope: "row" }, kind.name),
       el("td", { class: "track" }, bar),
-      el("td", { class: "figure" }, kind.text),
-      more ? el("td", { class: "figure dim" }, kind.more) : null);
+      ...kind.figures.map((figure, at) => el("td", { class: at > 0 ? "figure extra" : "figure" }, figure)));
   });
-  const heads = [name[0], "", name[1], ...(more ? [more] : [])].map((text) => el("th", { scope: "col" }, text));
-  return el("table", { class: "bars" }, el("thead", null, el("tr", null, ...heads)), el("tbody", null, ...lines));
+  const [name, ...figures] = heads;
+  const titles = [el("th", { scope: "col" }, name), el("td"),
+    ...figures.map((figure, at) => el("th", { scope: "col", class: at > 0 ? "figure extra" : "figure" }, figure))];
+  return el("table", { class: "bars" }, el("thead", null, el("tr", null, ...titles)), el("tbody", null, ...lines));
 }
 
-function ageBars(amounts, name, text) {
-  return bars(data.ages.map((age, at) => {
+function ageBars(amounts, heads, text) {
+  return bars(data.ages.map((name, at) => {
     const amount = amounts[at] ?? 0;
-    return { name: age, amount, text: text(amount) };
-  }), name);
+    return { name, amount, figures: [text(amount)] };
+  }), heads);
 }
 
 function sizeBars() {
   return bars(data.sizes.map(([from, , allocated, blocks, held]) => {
-    const to = from === 0 ? 1 : from * 2;
+    const to = from === 0 ? 0 : from * 2 - 1;
     return {
-      name: binary(from) + " to " + binary(to - 1),
+      name: (binary(from) + " to " + binary(to)).replaceAll(".0 ", " "),
       amount: held,
-      text: binary(held) + " in " + plural(blocks, "block"),
-      more: binary(allocated),
+      figures: [binary(held), count(blocks), binary(allocated)],
     };
-  }), ["asked for", "held"], "ever allocated");
+  }), ["asked for", "held", "blocks", "ever allocated"]);
 }
 
 function totalAges() {

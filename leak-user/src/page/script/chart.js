@@ -54,7 +54,7 @@ function memoryChart(box, lines, limit) {
   const plot = el("div", { class: "plot" });
   let [at, width] = [null, 0];
 
-  const legend = el("p", { class: "legend" }, ...lines.map((line, number) =>
+  const legend = el("p", { class: "legend" }, ...lines.map((line) =>
     el("button", {
       type: "button",
       class: "key",
@@ -64,11 +64,11 @@ function memoryChart(box, lines, limit) {
         event.currentTarget.setAttribute("aria-pressed", String(shown.has(line.name)));
         draw();
       },
-    }, swatch(number), line.name)));
+    }, swatch(line.name), line.name)));
 
-  function swatch(number) {
+  function swatch(name) {
     return shape("svg", { width: 26, height: 10, "aria-hidden": "true" },
-      shape("path", { class: "series s" + number, d: "M1 5H25" }));
+      shape("path", { class: "series " + name, d: "M1 5H25" }));
   }
 
   function readOut() {
@@ -80,7 +80,7 @@ function memoryChart(box, lines, limit) {
 
   function draw() {
     const height = width < 500 ? 220 : 280;
-    const drawn = lines.map((line, number) => ({ ...line, number })).filter((line) => shown.has(line.name));
+    const drawn = lines.filter((line) => shown.has(line.name));
     const most = Math.max(1, ...drawn.flatMap((line) => line.values.filter((value) => value !== null)));
     // A limit far above would press all lines to the ground.
     const near = limit !== null && limit < 3 * most;
@@ -106,13 +106,13 @@ function memoryChart(box, lines, limit) {
     }
     parts.push(...marks(x, height, right));
     for (const line of drawn) {
-      parts.push(shape("path", { class: "series s" + line.number, d: path(line.values, x, y) }));
+      parts.push(shape("path", { class: "series " + line.name, d: path(line.values, x, y) }));
     }
     const cursor = shape("g", { class: "cursor" });
     if (at !== null) {
       cursor.append(shape("path", { d: "M" + x(at) + " " + ROOM.top + "V" + (height - ROOM.bottom) }),
         ...drawn.filter((line) => line.values[at] !== null).map((line) =>
-          shape("circle", { class: "dot s" + line.number, cx: x(at), cy: y(line.values[at]), r: 3.5 })));
+          shape("circle", { class: "dot " + line.name, cx: x(at), cy: y(line.values[at]), r: 3.5 })));
     }
     plot.replaceChildren(shape("svg", { width, height, "aria-hidden": "true" }, ...parts, cursor));
     readOut();

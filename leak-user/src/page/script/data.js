@@ -35,10 +35,16 @@ const stacks = data.stacks.map((stack, number) => {
   };
 });
 
+// A name without its middle, where it is long: a C++ name has its namespace in front and its method at the back.
+function short(name) {
+  const letters = [...name];
+  return letters.length <= 64 ? name : letters.slice(0, 31).join("") + "…" + letters.slice(-32).join("");
+}
+
 // The functions of a stack, from the allocator's caller outwards, as far as there is room for.
 function chain(stack, most) {
   if (stack.frames.length === 0) return ["no frames"];
-  const named = stack.frames.slice(0, most).map((frame) => frame.name);
+  const named = stack.frames.slice(0, most).map((frame) => short(frame.name));
   return stack.frames.length > most ? [...named, "…"] : named;
 }
 

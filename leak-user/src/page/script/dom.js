@@ -20,16 +20,16 @@ function shape(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-// Calls with the width of a box, now and whenever that changes.
+// Calls with the width of a box, now and whenever that changes: in the next frame, for drawing may change it again.
 function onWidth(box, draw) {
   let drawn = 0;
-  new ResizeObserver(() => {
+  new ResizeObserver(() => requestAnimationFrame(() => {
     const width = Math.floor(box.clientWidth);
     if (width > 0 && width !== drawn) {
       drawn = width;
       draw(width);
     }
-  }).observe(box);
+  })).observe(box);
 }
 
 // Calls a moment after the last of several events.
