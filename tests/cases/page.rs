@@ -55,7 +55,8 @@ fn names(browser: &Browser, table: &str) -> Vec<String> {
 }
 
 fn text(browser: &Browser, selector: &str) -> String {
-    browser.text(&format!("return document.querySelector('{selector}').textContent"))
+    // Figures and their units stand together.
+    browser.text(&format!("return document.querySelector('{selector}').textContent")).replace('\u{a0}', " ")
 }
 
 #[test]
@@ -127,6 +128,11 @@ fn a_row_opens_to_its_frames_its_history_and_its_ages() {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
     assert_eq!(browser.run("return document.querySelectorAll('tr.detail .spark').length"), 1);
+    for width in [1280, 380] {
+        browser.look(width, "light");
+        assert_eq!(browser.run("return document.documentElement.scrollWidth"), json!(width));
+        browser.picture(&format!("open-{width}"));
+    }
     browser.click("#stacks-table .open");
     assert_eq!(browser.run("return document.querySelectorAll('tr.detail').length"), 0);
 }
@@ -217,7 +223,7 @@ fn of_thousands_of_stacks_only_the_rows_that_are_come_to_are_made() {
     let rows = || browser.run("return document.querySelectorAll('#stacks-table tbody tr').length").as_u64();
     let at_first = rows();
     assert!(at_first < Some(200), "{at_first:?}");
-    browser.click("#stacks-table + * , #stacks .more");
+    browser.run("document.querySelector('#stacks .more').scrollIntoView()");
     browser.wait("return document.querySelectorAll('#stacks-table tbody tr').length > 60");
     assert!(text(&browser, "#found").starts_with("5,000 stacks"));
 }

@@ -44,6 +44,7 @@ pub fn write(view: &View, out: &mut dyn Write) -> io::Result<()> {
 #[derive(Serialize)]
 struct Document {
     severity: Severity,
+    judged: bool,
     headline: String,
     next: Vec<String>,
     facts: Vec<(&'static str, String)>,
@@ -128,6 +129,7 @@ impl Document {
         let left = all(&mut view.stacks.iter()).saturating_sub(all(&mut chosen.iter().copied()));
         Self {
             severity: said.severity,
+            judged: said.judged,
             headline: said.sentence,
             next: said.next,
             facts: facts(view),

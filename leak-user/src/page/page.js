@@ -2,17 +2,18 @@
 
 function verdictAndFacts() {
   const names = { good: "All is well", warning: "Worth a look", critical: "Leak" };
-  byId("verdict").classList.add(data.severity);
-  byId("severity").textContent = names[data.severity];
-  byId("headline").textContent = data.headline;
-  byId("next").replaceChildren(...data.next.map((step) => el("li", null, step)));
-  byId("facts").replaceChildren(...data.facts.flatMap(([name, text]) => [el("dt", null, name), el("dd", null, text)]));
+  if (data.judged) byId("verdict").classList.add(data.severity);
+  byId("severity").textContent = data.judged ? names[data.severity] : "No verdict yet";
+  byId("headline").textContent = unbroken(data.headline);
+  byId("next").replaceChildren(...data.next.map((step) => el("li", null, unbroken(step))));
+  byId("facts").replaceChildren(...data.facts.flatMap(([name, text]) => [el("dt", null, name), el("dd", null, unbroken(text))]));
   const who = data.processes.length === 1 ? data.processes[0] : count(data.processes.length) + " processes";
   byId("who").textContent = who;
   document.title = "leaktrace: " + who;
 }
 
 function memoryLines() {
+  if (data.processes.length > 1) byId("memory-title").append(", of " + count(data.processes.length) + " processes together");
   const lines = [
     { name: "RSS", values: data.memory.rss },
     { name: "PSS", values: data.memory.pss },

@@ -45,6 +45,8 @@ pub enum Severity {
 pub struct Headline {
     /// How bad it is.
     pub severity: Severity,
+    /// Whether any stack is old enough for that to be known.
+    pub judged: bool,
     /// What was found, in one sentence without its full stop.
     pub sentence: String,
     /// What to do next, a sentence each, the most urgent first.
@@ -54,7 +56,8 @@ pub struct Headline {
 /// What to say of a view.
 pub fn headline(view: &View) -> Headline {
     let worst = worst(view);
-    Headline { severity: severity(view), sentence: sentence(view, &worst), next: next(view, &worst) }
+    let judged = view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
+    Headline { severity: severity(view), judged, sentence: sentence(view, &worst), next: next(view, &worst) }
 }
 
 /// How bad the worst of the stacks is.
@@ -212,6 +215,9 @@ fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
                 .into(),
         );
     }
+    if view.stacks.is_empty() {
+        next.push("Trace while the program does its usual work, or leave out filters.".into());
+    }
     if next.is_empty() {
         next.push("Nothing. Keep this page to compare a later one with.".into());
     }
@@ -317,9 +323,9 @@ mod tests {
         view.stacks[0].judgement.verdict = Verdict::New;
         let said = headline(&view);
         assert!(said.sentence.starts_with("Too early to say"));
-        assert!(said.next[0].starts_with("Trace for longer"), "{said:?}");
+        assert!(said.next[0].starts_with("Trace for longer") && !said.judged, "{said:?}");
         view.stacks.clear();
-        assert!(headline(&view).sentence.starts_with("No stacks to judge"));
+        assert!(headline(&view).sentence.starts_with("No stacks to judge") && !headline(&view).judged);
     }
 
     #[test]

@@ -43,7 +43,7 @@ function spark(values, width, height) {
   const x = (at) => 1 + ((times[at] - times[0]) / span) * (width - 2);
   const y = (value) => height - 2 - (Math.max(value, 0) / most) * (height - 4);
   const line = path(values, x, y);
-  return shape("svg", { class: "spark", viewBox: "0 0 " + width + " " + height, width, height, "aria-hidden": "true" },
+  return shape("svg", { class: "spark", viewBox: "0 0 " + width + " " + height, width, height, preserveAspectRatio: "none", "aria-hidden": "true" },
     shape("path", { class: "area", d: line + "L" + (width - 1) + " " + height + "L1 " + height + "Z" }),
     shape("path", { class: "line", d: line }));
 }
@@ -75,7 +75,8 @@ function memoryChart(box, lines, limit) {
     const snapshot = data.snapshots[at ?? last];
     const figures = lines.filter((line) => shown.has(line.name) && line.values[at ?? last] !== null)
       .map((line) => line.name + " " + binary(line.values[at ?? last]));
-    said.textContent = [moment(snapshot) + ", " + snapshot.time, ...figures].join(" · ");
+    if (limit !== null) figures.push("limit " + binary(limit));
+    said.textContent = [moment(snapshot) + ", " + snapshot.time, ...figures].map(unbroken).join(" · ");
   }
 
   function draw() {
@@ -152,6 +153,12 @@ function memoryChart(box, lines, limit) {
     event.preventDefault();
     moveTo(next);
   });
+  if (last === 0 || lines.length === 0) {
+    // One moment makes no line.
+    box.replaceChildren(said);
+    readOut();
+    return;
+  }
   fill(plot, { tabindex: 0, role: "group", "aria-label": "Memory over time; arrow keys move the read-out" }, []);
   box.replaceChildren(legend, plot, said);
   onWidth(plot, (now) => {

@@ -74,9 +74,10 @@ function flameGraph() {
         from += childWide;
       }
     }
-    const canvas = el("div", { class: "canvas" }, ...nodes);
+    const canvas = el("div", { class: "canvas", role: "none" }, ...nodes);
     canvas.style.height = (deepest + 1) * ROW + "px";
     box.replaceChildren(canvas);
+    box.hidden = nodes.length === 0;
     drawn.get(top)?.setAttribute("tabindex", "0");
     byId("flame-reset").disabled = top === root;
   }

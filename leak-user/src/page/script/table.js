@@ -49,8 +49,9 @@ function sortable(box, columns, { sortBy, detail, none }) {
     if (detail) {
       const button = el("button", { type: "button", class: "open", "aria-expanded": "false", "aria-label": "All of this stack" });
       cells[0].prepend(button);
-      tr.addEventListener("click", () => {
-        if (String(getSelection()) === "") toggle(tr, button, row);
+      tr.addEventListener("click", (event) => {
+        // Whoever has just marked some text wants to copy it.
+        if (event.target === button || String(getSelection()) === "") toggle(tr, button, row);
       });
     }
     return tr;

@@ -33,6 +33,11 @@ function seconds(time) {
   return Math.floor(whole / 86400) + " d " + (Math.floor(whole / 3600) % 24) + " h";
 }
 
+// Text in which a figure keeps its unit when a line is broken.
+function unbroken(text) {
+  return text.replace(/(\d) (?=(?:B|[KMGTPE]iB|%|[smhd])(?![a-zA-Z]))/g, "$1\u00a0");
+}
+
 function count(things) {
   return String(things).replace(/\B(?=(\d{3})+$)/g, ",");
 }
