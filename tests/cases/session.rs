@@ -187,7 +187,10 @@ fn a_leak_fails_a_run_in_ci_and_what_is_well_does_not() {
     let scratch = Scratch::new();
     let target = |name: &str| crate::harness::target_path(name).display().to_string();
     let run = |condition: &str, command: &[&str]| {
-        leaktrace(&machine, &[&["run", "--fail-on", condition, "-w", text(&scratch.path(condition)), "--"], command].concat())
+        leaktrace(
+            &machine,
+            &[&["run", "--fail-on", condition, "-w", text(&scratch.path(condition)), "--"], command].concat(),
+        )
     };
     let demo = target("demo");
     let failed = run("leak", &[&demo, "12"]);
@@ -195,9 +198,8 @@ fn a_leak_fails_a_run_in_ci_and_what_is_well_does_not() {
     assert!(failed.errors.contains("--fail-on leak: "), "{}", failed.errors);
     assert_eq!(run("bytes=1G", &[&demo, "3"]).code, Some(0));
     assert_eq!(run("bytes=10K", &[&demo, "3"]).code, Some(1));
-    let offline = |condition: &str| {
-        leaktrace(&machine, &["table", text(&scratch.path("leak")), "--fail-on", condition]).code
-    };
+    let offline =
+        |condition: &str| leaktrace(&machine, &["table", text(&scratch.path("leak")), "--fail-on", condition]).code;
     assert_eq!((offline("bytes=1K"), offline("bytes=1T")), (Some(1), Some(0)));
 }
 

@@ -13,7 +13,6 @@
 //! | `programs.rs`  | compiles the kernel programs with the two                           |
 //! | `targets.rs`   | compiles the programs that leaktrace is tried on                    |
 //! | `exports.rs`   | writes the exports that other programs are to read in tests         |
-//! | `tools.rs`     | the tools that tests drive: compilers, Redis                        |
 //! | `python.rs`    | Python packages that tests need, in an environment of their own     |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis, a browser             |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |

@@ -1,5 +1,4 @@
-//! The tools that tests drive: compilers, a debugger, allocators, Redis and `protoc`.
-//! The tools that tests drive: compilers, a debugger, allocators, Redis and a browser.
+//! The tools that tests drive: compilers, a debugger, allocators, Redis, `protoc` and a browser.
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
@@ -20,8 +19,7 @@ use crate::packages::{self, Family};
 use crate::{paths, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
-const TOOLS: [(&str, &[&str]); 13] = [
-const TOOLS: [(&str, &[&str]); 14] = [
+const TOOLS: [(&str, &[&str]); 15] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
     ("objcopy", &["binutils"]),

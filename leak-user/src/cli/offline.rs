@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     diff::{self, Change, StackDiff},
-    export, flame, offline, page,
+    export, flame, offline, page, plot,
     report::{Condition, Format, Renderer, Verdict},
     session::{Filter, Pattern, Session, View, Weight},
     text::printable,
+    units::plural,
 };
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +37,8 @@ pub enum Offline {
     Flamegraph(Flamegraph),
     /// One page for a browser with all of it, to look at or to send
     Html(ToFile),
+    /// A plot of each stack, PNG and SVG, and a report, in a folder
+    Plot(Plot),
     /// The form of another tool
     Export(Export),
     /// The events of a session that was kept with --events
@@ -112,6 +115,18 @@ pub struct Flamegraph {
 }
 
 #[derive(Args, Debug)]
+pub struct Plot {
+    #[command(flatten)]
+    part: Part,
+    /// The folder, made if need be
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Replace the plots that are in it
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct Export {
     #[command(flatten)]
     to: ToFile,
@@ -169,6 +184,15 @@ pub fn run(command: &Offline) -> Outcome {
             Ok(flame::svg(view, graph.weight, &title, out)?)
         }),
         Offline::Html(to) => write(to, false, |view, out| Ok(page::html(view, out)?)),
+        Offline::Plot(plot) => {
+            let view = plot.part.view()?;
+            let progress = Progress::begin("drawing", &plot.output);
+            let written = plot::write_all(&view, &plot.output, plot.part.top, plot.force)?;
+            drop(progress);
+            let name = plot.output.to_string_lossy();
+            println!("{} in {}", plural(written.len() as u64, "file"), printable(&name));
+            Ok(plot.part.condition(&view))
+        }
         Offline::Export(export) => {
             let format = match export.format {
                 export::Format::Folded(_) => export::Format::Folded(export.weight),
