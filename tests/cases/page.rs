@@ -23,8 +23,13 @@ const NAMES: &str =
 const TOO_WIDE: &str = "return [...document.querySelectorAll('body *')]
     .filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + '#' + e.id + '.' + e.className)";
 
-/// Writes the pages of made-up sessions, once.
+/// The page of a made-up session.
 fn page(name: &str) -> PathBuf {
+    folder().join(name).with_extension("html")
+}
+
+/// A folder of pages and pictures of made-up sessions, written once.
+fn folder() -> &'static Path {
     static PAGES: LazyLock<PathBuf> = LazyLock::new(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
         fs::create_dir_all(&folder).expect("our folder");
@@ -38,7 +43,7 @@ fn page(name: &str) -> PathBuf {
         assert!(status.success(), "the pages could not be written");
         folder
     });
-    PAGES.join(name).with_extension("html")
+    &PAGES
 }
 
 fn opened(machine: &Machine, name: &str) -> Browser {
@@ -213,6 +218,21 @@ fn a_hostile_name_is_shown_as_the_text_that_it_is() {
     browser.click("#stacks-table .open");
     browser.click("#growth-cards .card:nth-child(2)");
     assert_eq!(browser.run("return document.scripts.length"), 2);
+    assert_eq!(browser.log(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_flame_graph_alone_opens_and_zooms_whatever_its_names() {
+    let machine = Machine::shared();
+    let browser = Browser::start(&machine);
+    browser.look(1280, "light");
+    browser.visit(&folder().join("flames.svg"));
+    browser.wait("return document.querySelectorAll('#frames > g').length > 20");
+    browser.picture("flames");
+    assert_eq!(browser.run("return document.querySelectorAll('script').length"), 1);
+    assert_eq!(browser.run("return document.getElementById('unzoom').classList.contains('hide')"), true);
+    browser.click("#frames > g:nth-child(8)");
+    assert_eq!(browser.run("return document.getElementById('unzoom').classList.contains('hide')"), false);
     assert_eq!(browser.log(), Vec::<Value>::new());
 }
 

@@ -98,8 +98,8 @@ fn profile(view: &View, paths: &[Vec<usize>], weight: Weight) -> Profile {
 fn title(view: &View) -> String {
     let report = &view.last().report;
     let names: Vec<_> = report.processes.iter().take(3).map(|process| printable(&process.comm)).collect();
-    let more = if report.processes.len() > names.len() { ", …" } else { "" };
-    format!("{}{more}: {} bytes", names.join(", "), report.time)
+    let more = if report.processes.len() > names.len() { " and others" } else { "" };
+    format!("{}{more}, {}", names.join(", "), report.time)
 }
 
 /// Frames, each once.

@@ -40,7 +40,7 @@ pub fn svg(view: &View, weight: Weight, title: &str, out: &mut dyn Write) -> io:
     let mut colours = colours::by_module(&drawn.modules);
     options.palette_map = Some(&mut colours);
     options.bgcolors = Some(colours::BACKGROUND);
-    options.font_type = "sans-serif".to_owned();
+    "sans-serif".clone_into(&mut options.font_type);
     options.title = title;
     options.subtitle = Some(subtitle);
     options.min_width = NARROWEST;

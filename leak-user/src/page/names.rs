@@ -8,8 +8,8 @@ use crate::{
 };
 
 /// Bytes of names up to which they are kept as long as [`printable`] leaves them, and up to which in part.
-const ROOM: usize = 4 << 20;
-const LAST_ROOM: usize = 8 << 20;
+const ROOM: usize = 2 << 20;
+const LAST_ROOM: usize = 4 << 20;
 
 /// Columns of a name that is kept in part.
 const PART: usize = 48;
@@ -24,14 +24,14 @@ pub fn function(frame: &Frame) -> String {
 
 /// Names by number. The empty name is number 0.
 pub struct Names {
-    names: Vec<String>,
+    list: Vec<String>,
     numbers: HashMap<String, usize>,
     bytes: usize,
 }
 
 impl Names {
     pub fn new() -> Self {
-        Self { names: vec![String::new()], numbers: HashMap::from([(String::new(), 0)]), bytes: 0 }
+        Self { list: vec![String::new()], numbers: HashMap::from([(String::new(), 0)]), bytes: 0 }
     }
 
     /// The number of a name, which may hold anything.
@@ -45,16 +45,16 @@ impl Names {
         if let Some(number) = self.numbers.get(name.as_ref()) {
             return *number;
         }
-        let number = self.names.len();
+        let number = self.list.len();
         self.bytes += name.len();
-        self.names.push(name.clone().into_owned());
+        self.list.push(name.clone().into_owned());
         self.numbers.insert(name.into_owned(), number);
         number
     }
 
     /// All of them, in order of their numbers.
     pub fn into_list(self) -> Vec<String> {
-        self.names
+        self.list
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn names_without_end_take_a_bounded_room() {
         let mut names = Names::new();
-        for number in 0..120_000 {
+        for number in 0..60_000 {
             names.number(&format!("{number}{}{number}", "x".repeat(490)));
         }
         assert!(names.into_list().iter().map(String::len).sum::<usize>() <= LAST_ROOM + 512);

@@ -1,7 +1,10 @@
 use std::{env, fs};
 
 use super::*;
-use crate::session::sample;
+use crate::{
+    flame,
+    session::{Weight, sample},
+};
 
 fn written(view: &View) -> String {
     let mut out = Vec::new();
@@ -110,7 +113,7 @@ fn a_great_session_is_a_page_that_can_still_be_sent() {
     assert!(page.len() < 15_000_000, "{} bytes", page.len());
 }
 
-/// For a look in a browser: writes pages into the folder that is named by `LEAKTRACE_PAGES`, if one is.
+/// For a look in a browser: writes pages and a flame graph into the folder that is named by `LEAKTRACE_PAGES`, if one is.
 #[test]
 fn pages_are_written_for_the_browser() {
     let Some(folder) = env::var_os("LEAKTRACE_PAGES").map(std::path::PathBuf::from) else {
@@ -126,4 +129,7 @@ fn pages_are_written_for_the_browser() {
     {
         fs::write(folder.join(name).with_extension("html"), written(&view)).unwrap();
     }
+    let mut picture = Vec::new();
+    flame::svg(&sample::hostile(), Weight::Growth, "flames", &mut picture).unwrap();
+    fs::write(folder.join("flames.svg"), picture).unwrap();
 }

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by its own driver over the WebDriver protocol.
+//! A headless Chromium, driven by its own driver over the `WebDriver` protocol.
 //!
 //! It asks for nothing from the network, keeps its profile in the test's folder, and ends with its handle.
 
@@ -65,8 +65,13 @@ impl Browser {
 
     /// Opens a page, and returns when it says that it is ready.
     pub fn open(&self, page: &Path) {
-        self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
+        self.visit(page);
         self.wait("return document.documentElement.dataset.ready === 'yes'");
+    }
+
+    /// Opens any file.
+    pub fn visit(&self, file: &Path) {
+        self.post("/url", &json!({ "url": format!("file://{}", file.display()) }));
     }
 
     /// What a script returns.

@@ -63,7 +63,7 @@ fn unseen() -> Mapping {
 fn see(mapping: &mut Mapping, frame: &Frame) {
     let end = frame.offset.saturating_add(1).checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
     mapping.memory_limit = mapping.memory_limit.max(end);
-    mapping.has_functions &= frame.function.is_some();
+    mapping.has_functions &= frame.function.as_deref().is_some_and(|name| !name.is_empty());
     mapping.has_filenames &= frame.file.is_some();
     mapping.has_line_numbers &= frame.line.is_some();
     mapping.has_inline_frames |= frame.inlined;

@@ -80,14 +80,15 @@ impl Locations {
 
     fn of_place(&mut self, frames: &[Frame], mappings: &Mappings<'_>, strings: &mut Strings) -> u64 {
         let lines = frames.iter().filter_map(|frame| {
-            let name = strings.index_of(&names::cut(frame.function.as_deref()?));
+            let function = frame.function.as_deref().filter(|name| !name.is_empty())?;
+            let name = strings.index_of(&names::cut(function));
             let filename = strings.index_of(&names::cut(frame.file.as_deref().unwrap_or_default()));
             let function_id = self.functions.id_of(name, filename);
             Some(Line { function_id, line: frame.line.unwrap_or_default().into() })
         });
         let lines = lines.collect();
-        let outer = frames.last().unwrap_or(&frames[0]);
-        self.id_of(mappings.id_of(outer), outer.offset, lines)
+        let (mapping_id, address) = frames.last().map_or((0, 0), |outer| (mappings.id_of(outer), outer.offset));
+        self.id_of(mapping_id, address, lines)
     }
 
     fn id_of(&mut self, mapping_id: u64, address: u64, line: Vec<Line>) -> u64 {

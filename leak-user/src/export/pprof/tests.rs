@@ -136,6 +136,13 @@ fn a_place_whose_caller_is_missing_ends_with_the_stack() {
     let mut view = sample::redis();
     view.stacks[0].frames.truncate(2);
     assert_eq!(functions(&read(&view), 0), [["je_malloc"], ["zmalloc_usable"]]);
-    view.stacks[0].frames = vec![Frame::default()];
-    assert_eq!(functions(&read(&view), 0), [[""; 0]]);
+}
+
+#[test]
+fn a_function_without_name_is_none() {
+    let mut view = sample::redis();
+    for function in [None, Some(String::new())] {
+        view.stacks[0].frames = vec![Frame { function, ..Frame::default() }];
+        assert_eq!(functions(&read(&view), 0), [[""; 0]], "it has no name");
+    }
 }
