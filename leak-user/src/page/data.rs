@@ -250,7 +250,7 @@ fn memory(view: &View) -> Series {
 
 /// The control group of the processes, if it is the same for all: those of different ones may lie in each other.
 fn only_cgroup(snapshot: &Snapshot) -> Option<&crate::session::Cgroup> {
-    let mut groups = snapshot.memory.iter().filter_map(|memory| memory.cgroup.as_ref());
+    let mut groups = snapshot.memory.iter().filter_map(crate::session::Memory::telling_cgroup);
     let first = groups.next()?;
     groups.all(|group| group.path == first.path).then_some(first)
 }

@@ -78,7 +78,7 @@ fn sum(snapshot: &Snapshot, of: impl Fn(&Memory) -> Option<u64>) -> Option<u64> 
 
 /// The sum over all control groups, each once.
 fn cgroups(snapshot: &Snapshot, of: impl Fn(&Cgroup) -> Option<u64>) -> Option<u64> {
-    let mut groups: Vec<_> = snapshot.memory.iter().filter_map(|memory| memory.cgroup.as_ref()).collect();
+    let mut groups: Vec<_> = snapshot.memory.iter().filter_map(Memory::telling_cgroup).collect();
     groups.sort_by_key(|group| &group.path);
     groups.dedup_by_key(|group| &group.path);
     groups.into_iter().filter_map(of).reduce(u64::saturating_add)

@@ -26,6 +26,14 @@ pub struct Memory {
     pub system_available_bytes: Option<u64>,
 }
 
+impl Memory {
+    /// The control group, if it tells something of the process: it has a limit, or is the process's for a good part.
+    pub fn telling_cgroup(&self) -> Option<&Cgroup> {
+        let resident = self.rss_bytes.saturating_mul(4);
+        self.cgroup.as_ref().filter(|group| group.limit_bytes.is_some() || group.bytes <= resident)
+    }
+}
+
 /// A control group's memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cgroup {
