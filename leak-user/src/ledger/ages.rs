@@ -8,6 +8,17 @@ pub const AGE_PARTS: usize = 14;
 /// Where each part but the first begins, in seconds.
 pub const AGE_EDGES_S: [u32; AGE_PARTS - 1] = [1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400];
 
+/// The same in nanoseconds.
+const EDGES_NS: [u64; AGE_PARTS - 1] = {
+    let mut edges = [0; AGE_PARTS - 1];
+    let mut part = 0;
+    while part < edges.len() {
+        edges[part] = AGE_EDGES_S[part] as u64 * 1_000_000_000;
+        part += 1;
+    }
+    edges
+};
+
 /// Something by age: less than the first edge, less than the second, …, more than the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ages(pub [u64; AGE_PARTS]);
@@ -15,13 +26,20 @@ pub struct Ages(pub [u64; AGE_PARTS]);
 impl Ages {
     /// The part for this age.
     pub fn part_of(age_ns: u64) -> usize {
-        AGE_EDGES_S.partition_point(|edge| u64::from(*edge) * 1_000_000_000 <= age_ns)
+        // From the youngest on: most blocks do not grow old.
+        EDGES_NS.iter().take_while(|edge| **edge <= age_ns).count()
     }
 
     /// Adds to the part for this age.
     pub fn add(&mut self, age_ns: u64, amount: u64) {
         let part = &mut self.0[Self::part_of(age_ns)];
         *part = part.saturating_add(amount);
+    }
+
+    /// Takes from the part for this age what was added before.
+    pub fn subtract(&mut self, age_ns: u64, amount: u64) {
+        let part = &mut self.0[Self::part_of(age_ns)];
+        *part = part.saturating_sub(amount);
     }
 
     /// All parts together.

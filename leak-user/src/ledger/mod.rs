@@ -7,6 +7,7 @@
 
 mod ages;
 mod amount;
+mod classes;
 mod heap;
 mod mappings;
 mod reuse;
@@ -21,6 +22,8 @@ use leak_ebpf::{AllocRecord, Draw, Frames, Record, Signature, SpillKey, SpillTim
 pub use ages::{AGE_EDGES_S, AGE_PARTS, Ages};
 pub use amount::Amount;
 use amount::Periods;
+pub use classes::Class;
+use classes::Classes;
 pub use heap::Block;
 use heap::Heap;
 use mappings::{Mappings, Piece};
@@ -39,6 +42,7 @@ pub struct Ledger {
     sizes: Sizes,
     periods: Periods,
     totals: Sums,
+    by_size: Classes,
     notes: Notes,
     reuses: Reuses,
 }
@@ -92,13 +96,20 @@ struct Books {
     heap: Heap,
     mappings: Mappings,
     /// What a thread's call under way has taken, until it is known to have succeeded.
-    taken: HashMap<u32, Taken, RandomState>,
+    taken: HashMap<u32, Taking, RandomState>,
     /// Since when every free was watched for: of what is older, nobody knows. Never while frees are not watched.
     watched_since: u64,
 }
 
 /// See [`Books::watched_since`].
 const NEVER: u64 = u64::MAX;
+
+/// What a call has taken, and when.
+#[derive(Debug)]
+struct Taking {
+    time: u64,
+    what: Taken,
+}
 
 #[derive(Debug)]
 enum Taken {
@@ -142,7 +153,7 @@ impl Ledger {
             Record::Free(free) => {
                 let freed = self.books(free.head.process).heap.remove(free.addr);
                 match freed {
-                    Some(block) => self.block_gone(free.head.process, &block),
+                    Some(block) => self.block_gone(free.head.process, &block, free.head.time),
                     None => self.notes.unknown_frees += 1,
                 }
             }
@@ -166,12 +177,12 @@ impl Ledger {
         let process = key.process;
         if key.pages != 0 {
             let pieces = self.books(process).mappings.remove(key.addr, key.bytes(), Some(time));
-            self.pieces_gone(process, &pieces);
+            self.pieces_gone(process, &pieces, time);
             return;
         }
         self.reuses.explained_by(process, key.addr, time);
         if let Some(block) = self.books(process).heap.remove_older(key.addr, time) {
-            self.block_gone(process, &block);
+            self.block_gone(process, &block, time);
         }
     }
 
@@ -241,7 +252,7 @@ impl Ledger {
         let Some(books) = self.processes.get_mut(&process) else { return };
         let (blocks, pieces) = (books.heap.drain(), books.mappings.drain());
         for (_, block) in blocks {
-            self.block_gone(process, &block);
+            self.gone(process, block.stack, block.time, &self.amount_of(&block));
         }
         for (piece, count) in pieces {
             self.gone(process, piece.stack, piece.time, &Amount::exact(piece.end - piece.start, count));
@@ -255,14 +266,30 @@ impl Ledger {
         if self.stacks.len() < FEW_STACKS {
             return Vec::new();
         }
-        let taken: HashSet<StackIndex, RandomState> =
-            self.processes.values().flat_map(|books| books.taken.values()).flat_map(Taken::stacks).collect();
+        let taken: HashSet<StackIndex, RandomState> = self
+            .processes
+            .values()
+            .flat_map(|books| books.taken.values())
+            .flat_map(|taking| taking.what.stacks())
+            .collect();
         self.stacks.sweep(|stack| taken.contains(&stack))
     }
 
     /// Sums over everything.
     pub fn totals(&self) -> Sums {
         self.totals
+    }
+
+    /// What was allocated, by size.
+    pub fn allocated_by_size(&self) -> impl Iterator<Item = Class> + '_ {
+        self.by_size.iter()
+    }
+
+    /// What is outstanding, by size, smallest first. It looks at every block.
+    pub fn held_by_size(&self) -> Vec<Class> {
+        let mut held = Classes::default();
+        self.for_each_outstanding(|block| held.add(block.bytes, &block.amount));
+        held.iter().collect()
     }
 
     /// What could not be put into the books.
@@ -313,7 +340,7 @@ impl Ledger {
         // A mapping from before tracing, or of a file, is not ours to count because it was moved. What it was moved over
         // is gone all the same.
         if matches!(signature, Some(Signature::Mremap | Signature::MremapCopy)) && moved.is_none() {
-            self.unmapped(process, alloc.addr, page_rounded(alloc.size));
+            self.unmapped(process, alloc.addr, page_rounded(alloc.size), alloc.head.time);
             return;
         }
         let is_mapping = signature.is_some_and(Signature::is_mapping);
@@ -332,9 +359,11 @@ impl Ledger {
         let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_48), alloc.addr);
         if is_mapping {
             let len = page_rounded(size);
-            self.unmapped(process, addr, len);
+            self.unmapped(process, addr, len, time);
             self.books(process).mappings.insert(addr, len, time, stack);
-            self.came(process, stack, time, &Amount::exact(len, 1));
+            let amount = Amount::exact(len, 1);
+            self.by_size.add(len, &amount);
+            self.came(process, stack, time, &amount);
         } else {
             let block = Block { size, time, stack, period: self.periods.number(draw.period) };
             let books = self.books(process);
@@ -344,54 +373,57 @@ impl Ledger {
                 if older.time >= watched_since {
                     self.reuses.noticed(process, addr, older.time);
                 }
-                self.block_gone(process, &older);
+                self.block_gone(process, &older, time);
             }
-            self.came(process, stack, time, &self.amount_of(&block));
+            let amount = self.amount_of(&block);
+            self.by_size.add(size, &amount);
+            self.came(process, stack, time, &amount);
         }
     }
 
-    fn unmapped(&mut self, process: u16, addr: u64, len: u64) {
+    fn unmapped(&mut self, process: u16, addr: u64, len: u64, time: u64) {
         let pieces = self.books(process).mappings.remove(addr, len, None);
-        self.pieces_gone(process, &pieces);
+        self.pieces_gone(process, &pieces, time);
     }
 
     fn take(&mut self, take: &TakeRecord) {
-        let process = take.head.process;
+        let (process, time) = (take.head.process, take.head.time);
         let signature = Signature::from_u8(take.head.signature);
         let taken = if signature == Some(Signature::MremapCopy) {
             self.books(process).mappings.is_any_at(take.addr, take.len).then_some(Taken::Left)
         } else if signature.is_some_and(Signature::is_mapping) {
             let pieces = self.books(process).mappings.remove(take.addr, page_rounded(take.len), None);
-            self.pieces_gone(process, &pieces);
+            self.pieces_gone(process, &pieces, time);
             if pieces.is_empty() { None } else { Some(Taken::Pieces(pieces)) }
         } else {
             let block = self.books(process).heap.remove(take.addr);
             match &block {
-                Some(block) => self.block_gone(process, block),
+                Some(block) => self.block_gone(process, block, time),
                 None => self.notes.unknown_frees += 1,
             }
             block.map(|block| Taken::Block(take.addr, block))
         };
         match taken {
-            Some(taken) => self.books(process).taken.insert(take.head.tid, taken),
+            Some(what) => self.books(process).taken.insert(take.head.tid, Taking { time, what }),
             None => self.books(process).taken.remove(&take.head.tid),
         };
     }
 
     fn restore(&mut self, process: u16, tid: u32) {
-        match self.books(process).taken.remove(&tid) {
-            Some(Taken::Block(addr, block)) => {
+        let Some(Taking { time, what }) = self.books(process).taken.remove(&tid) else { return };
+        match what {
+            Taken::Block(addr, block) => {
                 self.books(process).heap.insert(addr, block);
-                self.back(process, block.stack, block.time, &self.amount_of(&block));
+                self.back(process, block.stack, block.time, &self.amount_of(&block), time);
             }
-            Some(Taken::Pieces(pieces)) => {
+            Taken::Pieces(pieces) => {
                 for piece in pieces {
                     let revived = self.books(process).mappings.put_back(piece);
                     let amount = Amount::exact(piece.end - piece.start, u64::from(revived));
-                    self.back(process, piece.stack, piece.time, &amount);
+                    self.back(process, piece.stack, piece.time, &amount, time);
                 }
             }
-            Some(Taken::Left) | None => {}
+            Taken::Left => {}
         }
     }
 
@@ -403,35 +435,57 @@ impl Ledger {
         self.enter_both(process, stack, time, |sums, is_watched| sums.came(amount, is_watched));
     }
 
-    fn gone(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) {
-        self.enter_both(process, stack, time, |sums, is_watched| sums.gone(amount, is_watched));
+    fn gone(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) -> Option<&mut Stack> {
+        self.enter_both(process, stack, time, |sums, is_watched| sums.gone(amount, is_watched))
     }
 
-    fn back(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount) {
-        self.enter_both(process, stack, time, |sums, is_watched| sums.back(amount, is_watched));
-    }
-
-    /// Enters what happened to memory that was allocated at `time` into the totals and the sums of its stack.
-    fn enter_both(&mut self, process: u16, stack: StackIndex, time: u64, enter: impl Fn(&mut Sums, bool)) {
-        let is_watched = self.processes.get(&process).is_none_or(|books| time >= books.watched_since);
-        enter(&mut self.totals, is_watched);
-        if let Some(stack) = self.stacks.get_mut(stack) {
-            enter(&mut stack.sums, is_watched);
+    /// It was gone at `freed`.
+    fn freed(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount, freed: u64) {
+        if let Some(stack) = self.gone(process, stack, time, amount) {
+            stack.lifetimes.add(freed.saturating_sub(time), blocks(amount));
         }
     }
 
-    fn block_gone(&mut self, process: u16, block: &Block) {
-        self.gone(process, block.stack, block.time, &self.amount_of(block));
+    /// It was gone at `freed`, and is not after all.
+    fn back(&mut self, process: u16, stack: StackIndex, time: u64, amount: &Amount, freed: u64) {
+        if let Some(stack) = self.enter_both(process, stack, time, |sums, is_watched| sums.back(amount, is_watched)) {
+            stack.lifetimes.subtract(freed.saturating_sub(time), blocks(amount));
+        }
     }
 
-    fn pieces_gone(&mut self, process: u16, pieces: &[Piece]) {
+    /// Enters what happened to memory that was allocated at `time` into the totals and the sums of its stack. Gives the
+    /// stack.
+    fn enter_both(
+        &mut self,
+        process: u16,
+        stack: StackIndex,
+        time: u64,
+        enter: impl Fn(&mut Sums, bool),
+    ) -> Option<&mut Stack> {
+        let is_watched = self.processes.get(&process).is_none_or(|books| time >= books.watched_since);
+        enter(&mut self.totals, is_watched);
+        let stack = self.stacks.get_mut(stack)?;
+        enter(&mut stack.sums, is_watched);
+        Some(stack)
+    }
+
+    fn block_gone(&mut self, process: u16, block: &Block, freed: u64) {
+        self.freed(process, block.stack, block.time, &self.amount_of(block), freed);
+    }
+
+    fn pieces_gone(&mut self, process: u16, pieces: &[Piece], freed: u64) {
         for piece in pieces {
             let last = !self.books(process).mappings.is_owner_alive(piece.owner)
                 && pieces.iter().rfind(|other| other.owner == piece.owner) == Some(piece);
             let amount = Amount::exact(piece.end - piece.start, u64::from(last));
-            self.gone(process, piece.stack, piece.time, &amount);
+            self.freed(process, piece.stack, piece.time, &amount, freed);
         }
     }
+}
+
+/// How many blocks it counts for, whole ones.
+fn blocks(amount: &Amount) -> u64 {
+    amount.count.round() as u64
 }
 
 /// The kernel maps whole pages, whatever was asked for.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::Sums;
+use super::{Ages, Sums};
 use crate::process::modules::Location;
 
 /// Place of a stack in the ledger. Small, because every outstanding block carries one.
@@ -33,6 +33,8 @@ pub struct Stack {
     pub passage: Passage,
     /// Sums over its blocks.
     pub sums: Sums,
+    /// Blocks that were freed, by the age that they reached. What was lost with its process was not freed.
+    pub lifetimes: Ages,
 }
 
 /// Which functions of allocators the calls of a stack have called, as far as that can be told.
@@ -90,7 +92,7 @@ impl Stacks {
             return;
         }
         let (frames, passage) = walked();
-        let stack = Stack { id, process, is_whole, frames, passage, sums: Sums::default() };
+        let stack = Stack { id, process, is_whole, frames, passage, sums: Sums::default(), lifetimes: Ages::default() };
         let entry = Some(Entry { stack, swept_at: 0, is_condemned: false });
         let index = if let Some(index) = self.free.pop() {
             self.all[index.place()] = entry;

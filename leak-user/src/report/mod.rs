@@ -289,14 +289,16 @@ pub struct Stack {
     /// How far off the estimates are likely to be; none where every allocation was traced.
     #[serde(flatten)]
     pub errors: Option<SumErrors>,
-    /// Trend of the outstanding bytes, bytes a second.
+    /// Trend of the bytes held, outstanding and unknown, bytes a second of the time in which they were watched.
     pub bytes_per_s: f64,
     /// Age of the oldest outstanding block in seconds, 0 when there is none.
     pub oldest_s: f64,
-    /// What the trend amounts to.
+    /// What its past and the ages of its blocks amount to.
     pub verdict: Verdict,
     /// How sure the verdict is, 0 to 1.
     pub confidence: f64,
+    /// Why, in one sentence without its full stop.
+    pub why: String,
     /// Whether the frames reach the bottom of the stack.
     pub complete: bool,
     /// From the allocator's caller outwards.

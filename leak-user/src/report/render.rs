@@ -109,8 +109,19 @@ pub(crate) mod sample {
             verdict,
             complete: true,
             confidence: 0.97,
+            why: why(verdict).into(),
             frames,
             allocations: Vec::new(),
+        }
+    }
+
+    fn why(verdict: Verdict) -> &'static str {
+        match verdict {
+            Verdict::Leak => "grew in 20 of 20 intervals, +5.8 MiB/min; nothing older than 30 s was ever freed",
+            Verdict::Growing => "grew in 12 of 20 intervals, +108.0 KiB/min; 40 % of its blocks were freed",
+            Verdict::Plateau => "has not grown for 25 m 00 s",
+            Verdict::Churn => "comes and goes: 99.9 % of its blocks were freed, most at ages under 1 s",
+            Verdict::New => "too young to say",
         }
     }
 

@@ -20,7 +20,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::{Report, Stack, Verdict};
 use crate::text::{columns, printable, shorten_middle};
 use crate::units::{bytes, count, percent, plural, rate, seconds};
-use below::{MARGIN, allocations, frames};
+use below::{MARGIN, allocations, frames, why};
 use header::{header, plus_minus};
 pub use page::Style;
 use page::{Ink, Page, name_of};
@@ -87,6 +87,7 @@ fn stacks(page: &mut Page, report: &Report) {
             let line = format!("in pid {} {}", stack.pid, printable(comm));
             page.line(&format!("{MARGIN}{}", shorten_middle(line.trim_end(), page.width - MARGIN.len())));
         }
+        why(page, stack);
         frames(page, stack);
         allocations(page, stack);
     }
@@ -298,13 +299,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_a_line_of_figures_above_its_frames() {
+    fn a_stack_is_a_line_of_figures_above_why_and_its_frames() {
         let text = written(&sample::redis(), 80, false);
         let at = text.find("\n1  ").unwrap();
-        let lines: Vec<_> = text[at..].lines().skip(1).take(3).collect();
+        let lines: Vec<_> = text[at..].lines().skip(1).take(4).collect();
         assert_eq!(lines[0], "1    753.1 MiB  1,234,567  +99.0 KiB/s  2 h 09 m  leak 97 %");
-        assert_eq!(lines[1], "    je_malloc                       libjemalloc.so.2+0x1f2c");
-        assert_eq!(lines[2], "    zmalloc_usable                  zmalloc.c:134 (inlined)");
+        assert_eq!(lines[1], "    nothing older than 30 s was ever freed");
+        assert_eq!(lines[2], "    je_malloc                       libjemalloc.so.2+0x1f2c");
+        assert_eq!(lines[3], "    zmalloc_usable                  zmalloc.c:134 (inlined)");
         assert!(text.contains("\n    libluajit-5.1.so.2.1.0+0x18f3a\n    0x7f3a91c02210\n"));
         assert!(text.contains("(no frames were recorded)"));
         assert!(text.contains("outstanding blocks, largest first:\n    0x7f3a91c02210     1.0 MiB   2 h 09 m\n"));

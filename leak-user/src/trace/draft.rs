@@ -8,8 +8,8 @@ use leak_ebpf::{Counter, WalkEnd};
 
 use super::fleet::Fleet;
 use crate::{
-    growth::{self, History},
-    ledger::{Amount, Ledger, Notes, Stack, StackIndex, Sums},
+    growth::{self, Evidence, History},
+    ledger::{Ages, Amount, Ledger, Notes, Stack, StackIndex, Sums},
     probe::counts::Snapshot,
     process::{
         modules::{Location, Module},
@@ -79,6 +79,8 @@ struct Held {
     outstanding: Amount,
     unknown: Amount,
     oldest: Option<u64>,
+    /// Bytes by age, also of what the selection leaves out: a verdict is on all of a stack.
+    ages: Ages,
 }
 
 impl Draft {
@@ -95,29 +97,30 @@ impl Draft {
         let youngest = now.saturating_sub(selection.older.as_nanos() as u64);
         let mut held: HashMap<StackIndex, Held, RandomState> = HashMap::default();
         ledger.for_each_outstanding(|block| {
+            let held = held.entry(block.stack).or_default();
+            held.ages.add(now.saturating_sub(block.time), whole(block.amount.bytes));
             if block.time <= youngest {
-                let held = held.entry(block.stack).or_default();
                 let side = if block.is_watched { &mut held.outstanding } else { &mut held.unknown };
                 side.add(&block.amount);
                 held.oldest = Some(held.oldest.map_or(block.time, |oldest| oldest.min(block.time)));
             }
         });
         let gaps = fleet.with_gaps();
-        let has_gaps = |process| gaps.contains(&process);
+        // Of a process with gaps: the share of the time in which its allocations were watched.
+        let watched_share = |process: u16, pid: u32| {
+            let told = report.processes.iter().find(|told| told.pid == pid).filter(|_| gaps.contains(&process));
+            told.map_or(1.0, |told| told.watched_s / report.elapsed_s)
+        };
         let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
             .stacks()
             .filter(|(_, stack)| !selection.strict || stack.sums.freed.seen == 0)
             .filter_map(|(index, stack)| {
-                let held = held.get(&index)?;
+                let held = held.get(&index).filter(|held| held.oldest.is_some())?;
                 let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
-                let points = history.map_or(&[][..], |(_, history)| history.points());
-                let mut entry = summarize(stack, held, points, fleet.pid(stack.process), now);
-                if has_gaps(stack.process) {
-                    // What is sampled first may be freed out of sight, and looks like growth until its address is
-                    // seen to be freed again.
-                    entry.bytes_per_s = growth::recent_trend(points);
-                }
-                Some((index, stack, entry))
+                let history = history.map_or(&NO_HISTORY, |(_, history)| history);
+                let pid = fleet.pid(stack.process).unwrap_or(0);
+                let evidence = Evidence::live(history, &held.ages, stack, watched_share(stack.process, pid));
+                Some((index, stack, summarize(stack, held, &evidence, pid, now)))
             })
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
@@ -136,13 +139,16 @@ impl Draft {
     }
 }
 
-fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u32>, now: u64) -> report::Stack {
-    let Sums { allocated, freed, .. } = stack.sums;
-    let judged = growth::judge(points, allocated.seen, freed.seen);
-    let Held { outstanding, unknown, oldest } = held;
+/// Of a stack that has only just come.
+static NO_HISTORY: History = History::new();
+
+fn summarize(stack: &Stack, held: &Held, evidence: &Evidence<'_>, pid: u32, now: u64) -> report::Stack {
+    let allocated = stack.sums.allocated;
+    let judged = growth::judge(evidence);
+    let Held { outstanding, unknown, oldest, .. } = held;
     report::Stack {
         id: format!("{:016x}", stack.id),
-        pid: pid.unwrap_or(0),
+        pid,
         outstanding_bytes: whole(outstanding.bytes),
         outstanding_count: whole(outstanding.count),
         unknown_bytes: whole(unknown.bytes),
@@ -154,6 +160,7 @@ fn summarize(stack: &Stack, held: &Held, points: &[growth::Point], pid: Option<u
         oldest_s: oldest.map_or(0.0, |time| seconds_between(time, now)),
         verdict: judged.verdict,
         confidence: judged.confidence,
+        why: judged.why,
         complete: stack.is_whole,
         frames: Vec::new(),
         allocations: Vec::new(),

@@ -44,7 +44,7 @@ pub use marks::{label, mark};
 pub use recording::Keep;
 
 use crate::{
-    growth::{History, Point},
+    growth::{History, Moment},
     ledger::{Ledger, Sizes},
     memory,
     notice::Notices,
@@ -354,7 +354,7 @@ impl Trace {
                 if *id != stack.id {
                     (*id, *history) = (stack.id, History::default());
                 }
-                history.tick(Point { seconds: *seconds, bytes: stack.sums.held().bytes });
+                history.tick(Moment::of_sums(*seconds, &stack.sums));
             }
         }
     }

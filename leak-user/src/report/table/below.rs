@@ -1,16 +1,28 @@
-//! What stands below a row of the table: the frames of its stack, and its blocks if they were asked for.
+//! What stands below a row of the table: why the verdict, the frames of its stack, and its blocks if they were asked for.
 //!
 //! Promises a line for each, none wider than the page. Leaves out the row; tested with the table as a whole.
 
 use std::borrow::Cow;
 
-use super::super::{Frame, Stack};
+use super::super::{Frame, Stack, Verdict};
 use super::page::{Ink, Page};
 use crate::text::{columns, printable, shorten_middle};
 use crate::units::{bytes, seconds};
 
 /// Before what stands below a row.
 pub const MARGIN: &str = "    ";
+
+/// Writes why a stack that grows is said to, in one line; of the others the verdict says enough. Where there is no room for
+/// all of it, its last clause: the rate is in the row.
+pub fn why(page: &mut Page, stack: &Stack) {
+    if !matches!(stack.verdict, Verdict::Leak | Verdict::Growing) || stack.why.is_empty() {
+        return;
+    }
+    let (all, room) = (printable(&stack.why), page.width - MARGIN.len());
+    let clause = all.rsplit("; ").next().unwrap_or(&all);
+    let text = shorten_middle(if columns(&all) <= room { &all } else { clause }, room);
+    page.line(&format!("{MARGIN}{}", page.painted(Ink::Dim, &text)));
+}
 
 /// Writes the frames of a stack, one a line, innermost first.
 pub fn frames(page: &mut Page, stack: &Stack) {

@@ -1,0 +1,87 @@
+//! What each site of a made-up program is, and whether the verdicts say so.
+
+use leak_user::growth::Verdict;
+
+use crate::{
+    program::Program,
+    replay::{Judged, Look, replay},
+};
+
+/// What a site is.
+#[derive(Clone, Copy, Debug)]
+pub enum Label {
+    /// It is never to be called a leak.
+    Healthy,
+    /// It leaks from a time on and is to be called a leak so many seconds later, from then on nearly always.
+    Leaks { from: f64, within: f64 },
+    /// It leaks from a time until another, and is not to be called a leak any more so many seconds after that.
+    Stops { from: f64, until: f64, within: f64 },
+}
+
+/// Of the judgements after a leak was due, at least this share must say so.
+const NEARLY_ALWAYS: f64 = 0.9;
+
+/// A program and what is said of it.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// For how long it is traced, seconds.
+    pub horizon: f64,
+    pub look: Look,
+    pub build: fn(&mut Program),
+    /// By site.
+    pub labels: &'static [Label],
+}
+
+impl Scenario {
+    /// What is wrong with the verdicts, if anything.
+    pub fn check(&self, seed: u64) -> Vec<String> {
+        let mut program = Program::new(seed, self.horizon);
+        (self.build)(&mut program);
+        let (live, recorded) = replay(&mut program, self.look);
+        let sites = (0..).zip(self.labels);
+        sites
+            .flat_map(|(site, label)| {
+                [("live", &live), ("recorded", &recorded)].map(|(how, judged)| {
+                    let of_site: Vec<&Judged> = judged.iter().filter(|judged| judged.site == site).collect();
+                    wrong(*label, &of_site)
+                        .map(|what| format!("{} (seed {seed}, site {site}, {how}): {what}", self.name))
+                })
+            })
+            .flatten()
+            .collect()
+    }
+}
+
+fn wrong(label: Label, judged: &[&Judged]) -> Option<String> {
+    let is_leak = |judged: &&&Judged| judged.judgement.verdict == Verdict::Leak;
+    let told = |judged: &Judged| {
+        let said = &judged.judgement;
+        format!("{:?} {:.2} at {} s: {}", said.verdict, said.confidence, judged.seconds, said.why)
+    };
+    let (from, due, until) = match label {
+        Label::Healthy => (f64::INFINITY, f64::INFINITY, f64::INFINITY),
+        Label::Leaks { from, within } => (from, from + within, f64::INFINITY),
+        Label::Stops { from, until, within } => (from, f64::INFINITY, until + within),
+    };
+    let leaks = |when: &dyn Fn(f64) -> bool| judged.iter().filter(|judged| when(judged.seconds)).find(is_leak).copied();
+    if let Some(early) = leaks(&|seconds| seconds < from) {
+        return Some(format!("called a leak and is none: {}", told(early)));
+    }
+    if let Some(late) = leaks(&|seconds| seconds > until) {
+        return Some(format!("still called a leak: {}", told(late)));
+    }
+    let after: Vec<&&Judged> = judged.iter().filter(|judged| judged.seconds >= due).collect();
+    let missed: Vec<&&&Judged> = after.iter().filter(|judged| !is_leak(judged)).collect();
+    let is_late = due.is_finite() && leaks(&|seconds| seconds <= due).is_none();
+    if is_late {
+        let first = after.first().map_or_else(|| "never judged".to_owned(), |judged| told(judged));
+        let when = leaks(&|_| true).map_or_else(|| "never".to_owned(), |judged| format!("{} s", judged.seconds));
+        return Some(format!("not called a leak by {due} s, but {when}; {first}"));
+    }
+    if missed.len() as f64 > (1.0 - NEARLY_ALWAYS) * after.len() as f64 {
+        let last = missed.last().map_or_else(String::new, |judged| told(judged));
+        return Some(format!("called no leak in {} of {}: {last}", missed.len(), after.len()));
+    }
+    None
+}

@@ -1,0 +1,34 @@
+//! Verdicts on made-up programs: which of them leak is known, and the verdicts must say so.
+//!
+//! Each is a stream of allocations and frees in virtual time, driven by a seed, that is replayed through the ledger; its
+//! stacks are judged again and again, as a live trace and as a session would. A leak must be called one in time; at no
+//! moment may anything healthy be.
+
+mod bundled;
+mod label;
+mod program;
+mod random;
+mod replay;
+
+use label::Scenario;
+
+/// Seeds that each scenario is tried with.
+const SEEDS: u64 = 3;
+
+fn check(scenarios: &[Scenario]) {
+    let jobs: Vec<(&Scenario, u64)> =
+        scenarios.iter().flat_map(|scenario| (0..SEEDS).map(move |seed| (scenario, seed))).collect();
+    let halves = [0, 1].map(|half| jobs.iter().skip(half).step_by(2).copied().collect::<Vec<_>>());
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads = halves.map(|half| {
+            scope.spawn(move || half.into_iter().flat_map(|(scenario, seed)| scenario.check(seed)).collect::<Vec<_>>())
+        });
+        threads.into_iter().flat_map(|thread| thread.join().expect("a check")).collect()
+    });
+    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), jobs.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_bundled_leak_is_called_one_in_time_and_nothing_healthy_ever_is() {
+    check(bundled::SCENARIOS);
+}
