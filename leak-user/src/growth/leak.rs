@@ -12,7 +12,11 @@
 //! nothing so far. So nothing is called a leak before [`SHORTEST`], and a leak that was watched for little longer is an
 //! unsure one. Blocks whose frees nobody watched for a time count as held, and make for [`UNSEEN`] times as long a look.
 
-use super::{Evidence, past::Past, survival::Survival};
+use super::{
+    Evidence,
+    past::Past,
+    survival::{Stretch, Survival},
+};
 
 /// No stretch shorter than this shows a leak, seconds: most of what fills up has done so, or slows down.
 pub const SHORTEST: f64 = 120.0;
@@ -38,11 +42,30 @@ const UNSEEN_SHARE: f64 = 0.2;
 /// The rate of what stays may be less by this factor in the younger half, whatever the noise,
 const SLOWER: f64 = 0.6;
 
-/// and by this one when it is more than noise.
-const SURELY_SLOWER: f64 = 0.87;
+/// and by this one when it is more than noise,
+const SURELY_SLOWER: f64 = 0.95;
 
-/// What grew faster than this before the stretch slows down.
-const FASTER_BEFORE: f64 = 1.25;
+/// of which so many standard errors are not: fewer where all stays, for so do things that fill up, than where most goes.
+const SURELY: f64 = 2.0;
+const SURELY_OF_CHURN: f64 = 3.5;
+
+/// The unevenness of so few intervals as there are comes out greater than it is by up to this factor.
+const CHANCE_UNEVENNESS: f64 = 1.7;
+
+/// A floor is above the one before if it is by this share of what it would be if all rose alike.
+const RISE: f64 = 0.25;
+
+/// In the older half it is at least this share of that in the younger one: what has begun only now may be over soon.
+const BEGUN: f64 = 0.25;
+
+/// What grew faster than this before the stretch slows down,
+const FASTER_BEFORE: f64 = 1.1;
+
+/// and how fast it grew is told from at least this share of the stretch.
+const BEFORE: f64 = 0.25;
+
+/// What stays must have come in so many intervals: a few steps are a warm-up.
+const STEPS: usize = 6;
 
 /// Of a stack that frees more than this share of what it allocates, the level is mostly that of what comes and goes.
 const CHURNS: f64 = 0.5;
@@ -126,26 +149,48 @@ impl Case<'_> {
         let between = Survival::edges().filter(|edge| *edge > settled_s && *edge < clock_s);
         let Some(split) = between.min_by(|a, b| middle(a).total_cmp(&middle(b))) else { return false };
         let (young, old) = (self.survival.stretch(settled_s, split), self.survival.stretch(split, clock_s));
-        if young.bytes <= 0.0 || young.rate() < SLOWER * old.rate() {
+        let share = young.rate() / old.rate().max(f64::MIN_POSITIVE) / self.busier(&young, &old);
+        if young.bytes <= 0.0 || share < SLOWER || share * BEGUN > 1.0 {
             return false;
         }
-        let slowing = (old.rate() / young.rate()).ln();
-        let error = (1.0 / self.seen(young.bytes).max(1.0) + 1.0 / self.seen(old.bytes).max(1.0)).sqrt();
-        young.rate() >= SURELY_SLOWER * old.rate() || slowing < 2.0 * error
+        let noise = (1.0 / self.seen(young.bytes).max(1.0) + 1.0 / self.seen(old.bytes).max(1.0)).sqrt();
+        let past = Past::last(self.evidence.moments, clock_s * self.evidence.watched_share());
+        let noise = if self.churns {
+            SURELY_OF_CHURN * noise
+        } else {
+            SURELY * noise * (self.seen(past.unevenness()) / CHANCE_UNEVENNESS).max(1.0).sqrt()
+        };
+        share >= SURELY_SLOWER || -share.ln() < noise
+    }
+
+    /// How many times as much was allocated a second in the younger stretch. Where most is freed, traffic is told from what
+    /// it leaves behind; where all stays, what slows down may do so because it fills up.
+    fn busier(&self, young: &Stretch, old: &Stretch) -> f64 {
+        if !self.churns {
+            return 1.0;
+        }
+        let allocated = |stretch: &Stretch| {
+            let share = self.evidence.watched_share();
+            let since = |age: f64| Past::last(self.evidence.moments, age * share).allocated_count();
+            (since(stretch.to) - since(stretch.from)) / stretch.seconds().max(1.0)
+        };
+        let (of_young, of_old) = (allocated(young), allocated(old));
+        if of_young > 0.0 && of_old > 0.0 { of_young / of_old } else { 1.0 }
     }
 
     /// Whether less stayed before the stretch, if there was anything before it.
     fn began_here(&self, clock_s: f64, rate: f64) -> bool {
         let before = self.survival.parts().find(|part| part.from >= clock_s);
-        before.is_none_or(|before| before.rate() <= FASTER_BEFORE * rate)
+        before.is_none_or(|before| before.seconds() >= BEFORE * clock_s && before.rate() <= FASTER_BEFORE * rate)
     }
 
     /// Whether there is more and more in each part of the stretch: at its floors, or, where what comes and goes hides them, of
     /// what stays.
     fn rises_throughout(&self, past: &Past<'_>, settled_s: f64, clock_s: f64) -> bool {
         let floors = past.floors::<6>();
-        let rises = floors.windows(2).filter(|pair| pair[1] > pair[0]).count();
-        if rises == floors.len() - 1 {
+        let rise = (floors[floors.len() - 1] - floors[0]) / (floors.len() - 1) as f64;
+        let (steps, _) = past.growing_intervals();
+        if rise > 0.0 && steps >= STEPS && floors.windows(2).all(|pair| pair[1] - pair[0] > RISE * rise) {
             return true;
         }
         let expected = self.survival.stretch(settled_s, clock_s).rate();
@@ -153,7 +198,7 @@ impl Case<'_> {
         let mut wide = parts.filter(|part| part.seconds() >= clock_s * SHORTEST_SHARE).peekable();
         let stays_throughout =
             wide.peek().is_some() && wide.all(|part| part.rate() > expected / 4.0 && self.seen(part.bytes) >= 4.0);
-        self.churns && floors[floors.len() - 1] > floors[0] && stays_throughout
+        self.churns && rise > 0.0 && stays_throughout
     }
 
     fn confidence(&self, clock_s: f64, seen: f64) -> f64 {

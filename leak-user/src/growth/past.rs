@@ -38,9 +38,14 @@ impl<'a> Past<'a> {
         let Some(last) = self.moments.last() else { return Vec::new() };
         let distance = self.seconds() / INTERVALS * 0.999;
         let mut levels = vec![self.level_at(self.start)];
-        for moment in &self.moments[1..] {
-            if moment.seconds - levels[levels.len() - 1].seconds >= distance {
-                levels.push(level(moment));
+        for pair in self.moments.windows(2) {
+            let since = levels[levels.len() - 1].seconds;
+            if pair[1].seconds - since >= distance {
+                // A rest begins where it does.
+                if pair[0].seconds > since && pair[1].seconds - pair[0].seconds >= distance {
+                    levels.push(level(&pair[0]));
+                }
+                levels.push(level(&pair[1]));
             }
         }
         // Now is always in it.
@@ -98,6 +103,33 @@ impl<'a> Past<'a> {
         let levels = self.levels();
         let grew = levels.windows(2).filter(|pair| pair[1].value > pair[0].value).count();
         (grew, levels.len().saturating_sub(1))
+    }
+
+    /// How unevenly it grows: the variance of the growth in an interval over its mean, bytes. Of blocks that come one by one at
+    /// random, it is the size of one. A rate that changes slowly is not uneven.
+    pub fn unevenness(&self) -> f64 {
+        let levels = self.levels();
+        let growth = |pair: &[At]| (pair[1].value - pair[0].value, pair[1].seconds - pair[0].seconds);
+        let pairs: Vec<(f64, f64)> = levels.windows(2).map(growth).collect();
+        let (mut variance, mut mean) = (0.0, 0.0);
+        for pair in pairs.windows(2) {
+            let ((early, early_s), (late, late_s)) = (pair[0], pair[1]);
+            // Of each as if it were as long as the other, so that a steady rate makes no difference.
+            let difference = (early / early_s - late / late_s) * (early_s * late_s / (early_s + late_s)).sqrt();
+            variance += difference * difference;
+            mean += ((early + late) / (early_s + late_s)).max(0.0);
+        }
+        if mean > 0.0 { variance / mean } else { 0.0 }
+    }
+
+    /// Blocks that were allocated in it.
+    pub fn allocated_count(&self) -> f64 {
+        let allocated = |moment: &Moment| f64::from(moment.held_count) + f64::from(moment.freed_count);
+        let Some(last) = self.moments.last() else { return 0.0 };
+        let (before, after) = (&self.moments[0], self.moments.get(1).unwrap_or(last));
+        let share = (self.start - before.seconds) / (after.seconds - before.seconds).max(f64::MIN_POSITIVE);
+        let first = allocated(before) + share.clamp(0.0, 1.0) * (allocated(after) - allocated(before));
+        (allocated(last) - first).max(0.0)
     }
 
     /// Bytes that were given back in it.
@@ -164,6 +196,14 @@ mod tests {
     fn many_moments_make_twenty_intervals() {
         let line = moments((0..=1000).map(f64::from));
         assert_eq!(Past::last(&line, 1000.0).growing_intervals(), (20, 20));
+    }
+
+    #[test]
+    fn growth_in_bursts_is_uneven_and_a_rate_that_changes_slowly_is_not() {
+        let even = moments((0..=200).map(|second| f64::from(second) * (400.0 - f64::from(second))));
+        let bursts = moments((0..=200).map(|second| f64::from(second / 25) * 7500.0));
+        let [even, bursts] = [even, bursts].map(|moments| Past::last(&moments, 200.0).unevenness());
+        assert!(even < 200.0 && bursts > 5000.0, "{even} {bursts}");
     }
 
     #[test]

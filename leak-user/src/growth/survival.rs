@@ -8,6 +8,9 @@ use crate::ledger::{AGE_EDGES_S, AGE_PARTS, Ages};
 /// Of a hundred blocks that reach the age past which blocks stay, fewer than this were freed all the same.
 const FREED_ALL_THE_SAME: f64 = 0.005;
 
+/// Where so many were freed just before that age, it is no chance that none was after.
+const ENOUGH: f64 = 10.0;
+
 /// Blocks by age: those held, and those freed by the age they had reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Survival<'a> {
@@ -74,12 +77,15 @@ impl<'a> Survival<'a> {
     }
 
     /// The age from which blocks stay for good, seconds: the least edge, at most `most`, after which hardly one was freed for
-    /// those that have lived on up to the age `until`.
+    /// those that have lived on up to the age `until`. Frees must end there, and not only have become few: those of some
+    /// programs become fewer with every age and never end.
     pub fn settled_from(&self, most: f64, until: f64) -> Option<f64> {
-        (0..AGE_PARTS).map(edge).take_while(|from| *from <= most).find(|from| {
-            let stayed = self.blocks(self.stretch(*from, until).bytes);
-            let freed = self.freed_past(*from);
-            stayed > 0.0 && freed <= FREED_ALL_THE_SAME * (freed + stayed)
+        (0..AGE_PARTS).take_while(|part| edge(*part) <= most).find_map(|part| {
+            let stayed = self.blocks(self.stretch(edge(part), until).bytes);
+            let freed = self.freed_past(edge(part));
+            let before = part.checked_sub(1).map_or(0.0, |part| self.freed.0[part] as f64);
+            let few = FREED_ALL_THE_SAME * (freed + stayed);
+            (stayed > 0.0 && freed <= few && (before <= few || before >= ENOUGH)).then_some(edge(part))
         })
     }
 

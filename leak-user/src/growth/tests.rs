@@ -41,9 +41,7 @@ fn a_steady_rise_without_a_free_is_a_leak_at_its_rate_when_it_was_watched_for_lo
 fn in_a_short_look_it_only_grows() {
     let young = judged(&line(60), &evenly(1000, 60), &Ages::default());
     assert_eq!(young.verdict, Verdict::Growing);
-    assert!(
-        young.why.ends_with("nothing was freed so far, but 1 m 00 s is too short to tell")
-    );
+    assert!(young.why.ends_with("nothing was freed so far, but 1 m 00 s is too short to tell"));
     let hardly_older = judged(&line(125), &evenly(1000, 125), &Ages::default());
     assert!(hardly_older.verdict == Verdict::Leak && hardly_older.confidence < 0.9, "{hardly_older:?}");
 }

@@ -50,12 +50,9 @@ pub fn grows(evidence: &Evidence<'_>, past: &Past<'_>, bytes_per_s: f64) -> Stri
     let but = if freed > 0.0 {
         format!("{} of its blocks were freed", percent((freed * 100.0).min(99.9)))
     } else if evidence.clock_s < leak::SHORTEST {
-        format!(
-            "nothing was freed so far, but {} is too short to tell",
-            seconds(evidence.clock_s)
-        )
+        format!("nothing was freed so far, but {} is too short to tell", seconds(evidence.clock_s))
     } else {
-        "nothing was freed so far, but it grows unevenly or slows down".to_owned()
+        "nothing was freed so far, but it is uneven, slows down or is too little to tell".to_owned()
     };
     format!("{}, {}; {but}", grew(past), pace(bytes_per_s))
 }

@@ -171,10 +171,7 @@ pub const SCENARIOS: &[Scenario] = &[
             p.block(born, dies, 1000);
         }
     }),
-    Scenario {
-        look: SAMPLED,
-        ..of("a sampled leak", 900.0, leaks(400.0), |p| p.leak(0.0, NEVER, 40.0, 16_384))
-    },
+    Scenario { look: SAMPLED, ..of("a sampled leak", 900.0, leaks(400.0), |p| p.leak(0.0, NEVER, 40.0, 16_384)) },
     Scenario {
         look: SAMPLED,
         ..of("sampled healthy churn", 900.0, HEALTHY, |p| p.churn(0.0, NEVER, 60.0, 16_384, exponential(10.0)))

@@ -5,10 +5,12 @@
 //! moment may anything healthy be.
 
 mod bundled;
+mod held_out;
 mod label;
 mod program;
 mod random;
 mod replay;
+mod sweeps;
 
 use label::Scenario;
 
@@ -31,4 +33,15 @@ fn check(scenarios: &[Scenario]) {
 #[test]
 fn every_bundled_leak_is_called_one_in_time_and_nothing_healthy_ever_is() {
     check(bundled::SCENARIOS);
+}
+
+#[test]
+fn nor_is_anything_wrong_with_scenarios_that_were_held_out() {
+    check(held_out::SCENARIOS);
+}
+
+#[test]
+fn a_leak_is_told_from_its_twin_at_any_rate_under_any_churn_and_at_any_cadence() {
+    let (wrong, tried) = sweeps::check();
+    assert!(wrong.is_empty(), "{} of {tried} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -113,7 +113,8 @@ pub fn replay(program: &mut Program, look: Look) -> (Vec<Judged>, Vec<Judged>) {
         for (place, site) in seen.iter().enumerate().filter(|(_, site)| !site.history.moments().is_empty()) {
             let stack = stack_of(&ledger, place);
             let evidence = Evidence::live(&site.history, &ages[place], stack, 1.0);
-            let told = |evidence: &Evidence<'_>| Judged { seconds: now, site: place as u32, judgement: judge(evidence) };
+            let told =
+                |evidence: &Evidence<'_>| Judged { seconds: now, site: place as u32, judgement: judge(evidence) };
             live.push(told(&evidence));
             let last = Moment::of_sums(now, &stack.sums);
             let mut moments = site.snapshots.moments.clone();
