@@ -21,6 +21,9 @@ use super::{
 /// No stretch shorter than this shows a leak, seconds: most of what fills up has done so, or slows down.
 pub const SHORTEST: f64 = 120.0;
 
+/// Nor one shorter than this, when the stack was there before: it has changed its ways, and may again.
+const SHORTEST_CHANGE: f64 = 300.0;
+
 /// Nor one shorter than this share of the stack's life: what has rested often may rest again.
 const SHORTEST_SHARE: f64 = 1.0 / 12.0;
 
@@ -45,12 +48,14 @@ const SLOWER: f64 = 0.6;
 /// and by this one when it is more than noise,
 const SURELY_SLOWER: f64 = 0.95;
 
-/// of which so many standard errors are not: fewer where all stays, for so do things that fill up, than where most goes.
+/// of which so many standard errors are not: fewer where all stays, for so do things that fill up, than where most goes; and
+/// fewest early on, when most of them are filling up. With every doubling of the stretch it is this much more.
 const SURELY: f64 = 2.0;
 const SURELY_OF_CHURN: f64 = 3.5;
+const SURER: f64 = 0.4;
 
 /// The unevenness of so few intervals as there are comes out greater than it is by up to this factor.
-const CHANCE_UNEVENNESS: f64 = 1.7;
+const CHANCE_UNEVENNESS: f64 = 1.5;
 
 /// A floor is above the one before if it is by this share of what it would be if all rose alike.
 const RISE: f64 = 0.25;
@@ -60,6 +65,9 @@ const BEGUN: f64 = 0.25;
 
 /// What grew faster than this before the stretch slows down,
 const FASTER_BEFORE: f64 = 1.1;
+
+/// what grew slower than this did not grow,
+const AT_REST_BEFORE: f64 = 0.5;
 
 /// and how fast it grew is told from at least this share of the stretch.
 const BEFORE: f64 = 0.25;
@@ -87,7 +95,7 @@ pub struct Leak {
 pub fn find(evidence: &Evidence<'_>) -> Option<Leak> {
     let last = evidence.moments.last()?;
     let life = evidence.clock_s;
-    let stretches = Survival::edges().filter(|edge| *edge < life).rev();
+    let stretches = Survival::edges().filter(|edge| (SHORTEST_CHANGE..life).contains(edge)).rev();
     let blocks = f64::from(last.held_count);
     let case = Case {
         evidence,
@@ -158,7 +166,8 @@ impl Case<'_> {
         let noise = if self.churns {
             SURELY_OF_CHURN * noise
         } else {
-            SURELY * noise * (self.seen(past.unevenness()) / CHANCE_UNEVENNESS).max(1.0).sqrt()
+            let patience = (SURELY + SURER * (clock_s / SHORTEST).log2()).clamp(SURELY, SURELY_OF_CHURN);
+            patience * noise * (self.seen(past.unevenness()) / CHANCE_UNEVENNESS).max(1.0).sqrt()
         };
         share >= SURELY_SLOWER || -share.ln() < noise
     }
@@ -178,10 +187,17 @@ impl Case<'_> {
         if of_young > 0.0 && of_old > 0.0 { of_young / of_old } else { 1.0 }
     }
 
-    /// Whether less stayed before the stretch, if there was anything before it.
+    /// Whether the stretch is all there is, or what came before it did not grow faster, back to where it did not grow.
     fn began_here(&self, clock_s: f64, rate: f64) -> bool {
-        let before = self.survival.parts().find(|part| part.from >= clock_s);
-        before.is_none_or(|before| before.seconds() >= BEFORE * clock_s && before.rate() <= FASTER_BEFORE * rate)
+        for before in self.survival.parts().filter(|part| part.from >= clock_s) {
+            if before.seconds() < BEFORE * clock_s || before.rate() > FASTER_BEFORE * rate {
+                return false;
+            }
+            if before.rate() < AT_REST_BEFORE * rate {
+                return true;
+            }
+        }
+        true
     }
 
     /// Whether there is more and more in each part of the stretch: at its floors, or, where what comes and goes hides them, of

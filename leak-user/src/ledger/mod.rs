@@ -492,3 +492,6 @@ fn blocks(amount: &Amount) -> u64 {
 fn page_rounded(len: u64) -> u64 {
     len.saturating_add(4095) & !4095
 }
+
+#[cfg(test)]
+mod tests;

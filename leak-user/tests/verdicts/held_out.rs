@@ -54,10 +54,10 @@ pub const SCENARIOS: &[Scenario] = &[
         }
     }),
     of("sessions of twenty minutes on average", 3000.0, HEALTHY, |p| {
-        p.churn(0.0, NEVER, 10.0, 900, |r| r.wait(1200.0))
+        p.churn(0.0, NEVER, 10.0, 900, |r| r.wait(1200.0));
     }),
     of("sessions of half an hour over hours", 6.0 * HOUR, HEALTHY, |p| {
-        p.churn(0.0, NEVER, 1.0, 900, |r| r.wait(1800.0))
+        p.churn(0.0, NEVER, 1.0, 900, |r| r.wait(1800.0));
     }),
     of("lifetimes without a scale", 2400.0, HEALTHY, |p| {
         p.churn(0.0, NEVER, 20.0, 400, |r| 0.5 * (1.0 - r.share()).powf(-1.0 / 1.1));

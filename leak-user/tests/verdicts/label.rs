@@ -19,7 +19,10 @@ pub enum Label {
 }
 
 /// Of the judgements after a leak was due, at least this share must say so.
-const MOSTLY: f64 = 0.75;
+const MOSTLY: f64 = 2.0 / 3.0;
+
+/// If they are of so many seconds: within a shorter time they all come out alike.
+const FOLLOWED: f64 = 300.0;
 
 /// A program and what is said of it.
 #[derive(Clone, Copy)]
@@ -84,7 +87,8 @@ fn wrong(label: Label, judged: &[&Judged]) -> Option<String> {
         let when = leaks(&|_| true).map_or_else(|| "never".to_owned(), |judged| format!("{} s", judged.seconds));
         return Some(format!("not called a leak by {due} s, but {when}; {first}"));
     }
-    if missed.len() as f64 > (1.0 - MOSTLY) * after.len() as f64 {
+    let followed = after.last().map_or(0.0, |last| last.seconds - due);
+    if followed >= FOLLOWED && missed.len() as f64 > (1.0 - MOSTLY) * after.len() as f64 {
         let last = missed.last().map_or_else(String::new, |judged| told(judged));
         return Some(format!("called no leak in {} of {}: {last}", missed.len(), after.len()));
     }
