@@ -45,17 +45,19 @@ const UNSEEN_SHARE: f64 = 0.2;
 /// The rate of what stays may be less by this factor in the younger half, whatever the noise,
 const SLOWER: f64 = 0.6;
 
-/// and by this one when it is more than noise,
+/// and by this one when it is more than noise, which is less by so much with every doubling of the stretch: no traffic is quite
+/// even, and what fills up has slowed down the more the longer it is watched,
 const SURELY_SLOWER: f64 = 0.95;
+const SLOWER_YET: f64 = 0.05;
 
 /// of which so many standard errors are not: fewer where all stays, for so do things that fill up, than where most goes; and
 /// fewest early on, when most of them are filling up. With every doubling of the stretch it is this much more.
-const SURELY: f64 = 2.0;
+const SURELY: f64 = 1.5;
 const SURELY_OF_CHURN: f64 = 3.5;
-const SURER: f64 = 0.4;
+const SURER: f64 = 0.7;
 
 /// The unevenness of so few intervals as there are comes out greater than it is by up to this factor.
-const CHANCE_UNEVENNESS: f64 = 1.5;
+const CHANCE_UNEVENNESS: f64 = 1.7;
 
 /// A floor is above the one before if it is by this share of what it would be if all rose alike.
 const RISE: f64 = 0.25;
@@ -169,7 +171,8 @@ impl Case<'_> {
             let patience = (SURELY + SURER * (clock_s / SHORTEST).log2()).clamp(SURELY, SURELY_OF_CHURN);
             patience * noise * (self.seen(past.unevenness()) / CHANCE_UNEVENNESS).max(1.0).sqrt()
         };
-        share >= SURELY_SLOWER || -share.ln() < noise
+        let even = (SURELY_SLOWER - SLOWER_YET * (clock_s / SHORTEST).log2()).clamp(0.75, SURELY_SLOWER);
+        share >= even || -share.ln() < noise
     }
 
     /// How many times as much was allocated a second in the younger stretch. Where most is freed, traffic is told from what
