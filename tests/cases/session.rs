@@ -219,7 +219,10 @@ fn two_sessions_of_a_program_are_compared() {
     let document = leaktrace(&machine, &["diff", "--format", "json", text(&short), text(&long)]).well();
     let document: Value = serde_json::from_str(&document.output).expect("a document");
     let all = document["stacks"].to_string();
-    assert!(["remember_session", "cache_thumbnail", "append_audit_line"].iter().all(|leak| all.contains(leak)), "{all}");
+    assert!(
+        ["remember_session", "cache_thumbnail", "append_audit_line"].iter().all(|leak| all.contains(leak)),
+        "{all}"
+    );
     let mut pair = machine.target("pair", "3 1 0");
     pair.run_pairs(10);
     let other = scratch.path("other.leak");

@@ -213,7 +213,7 @@ impl Part {
 
     fn condition(&self, view: &View) -> Option<String> {
         let report = view.report(usize::MAX);
-        Condition::first_of(&self.fail_on, report.stacks.iter())
+        Condition::first_of(&self.fail_on, &report.processes, report.stacks.iter())
     }
 }
 

@@ -107,6 +107,7 @@ fn weighed(stack: &StackView, bytes: u64) -> Stack {
         oldest_s: 0.0,
         verdict: stack.judgement.verdict,
         confidence: stack.judgement.confidence,
+        why: String::new(),
         complete: stack.complete,
         frames: stack.frames.clone(),
         allocations: Vec::new(),

@@ -14,9 +14,10 @@ use serde::Serialize;
 use super::{
     facts::facts,
     names::{self, Names},
-    verdict::{self, Severity, headline},
+    verdict::{self, headline},
 };
 use crate::{
+    growth::Severity,
     growth::Verdict,
     ledger::{AGE_PARTS, Ages},
     report::Frame,

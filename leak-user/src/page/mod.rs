@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::session::View;
 pub use data::MOST_STACKS;
-pub use verdict::{Headline, Severity, headline};
+pub use verdict::{Headline, headline};
 
 /// The page without style, script and data: their places are named in double braces.
 const PAGE: &str = include_str!("page.html");

@@ -5,18 +5,13 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
-
 use super::names;
 use crate::{
-    growth::{MIN_POINTS, Verdict},
+    growth::{MIN_MOMENTS, SHORTEST_LEAK_S, Severity, Verdict},
     session::{StackView, View},
     text::{printable, shorten_middle},
     units::{bytes, percent, plural, rate, seconds},
 };
-
-/// A leak this sure or surer is critical.
-const SURE: f64 = 0.9;
 
 /// Functions of a stack that the sentence names, and columns of each.
 const NAMED: usize = 3;
@@ -27,18 +22,6 @@ const FAR: f64 = 10.0 * 365.25 * 86_400.0;
 
 /// Bytes of RSS that may grow beside what is held before it is worth a word.
 const UNEXPLAINED: u64 = 16 << 20;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Nothing grows.
-    Good,
-    /// Something grows, or may leak.
-    Warning,
-    /// Something leaks.
-    Critical,
-}
 
 /// What stands above all else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +40,15 @@ pub struct Headline {
 pub fn headline(view: &View) -> Headline {
     let worst = worst(view);
     let judged = view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
-    Headline { severity: severity(view), judged, sentence: sentence(view, &worst), next: next(view, &worst) }
+    Headline {
+        severity: Severity::of_all(view.stacks.iter().map(|stack| &stack.judgement)),
+        judged,
+        sentence: sentence(view, &worst),
+        next: next(view, &worst),
+    }
 }
 
 /// How bad the worst of the stacks is.
-fn severity(view: &View) -> Severity {
-    let of = |stack: &StackView| match stack.judgement.verdict {
-        Verdict::Leak if stack.judgement.confidence >= SURE => Severity::Critical,
-        Verdict::Leak | Verdict::Growing => Severity::Warning,
-        _ => Severity::Good,
-    };
-    view.stacks.iter().map(of).max().unwrap_or(Severity::Good)
-}
-
 /// The stacks that leak, or if none does those that grow: the fastest first.
 fn worst(view: &View) -> Vec<&StackView> {
     let of = |verdict| view.stacks.iter().filter(move |stack| stack.judgement.verdict == verdict);
@@ -191,9 +170,12 @@ fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
         next.extend(symbols(stack));
     }
     let young = view.stacks.iter().filter(|stack| stack.judgement.verdict == Verdict::New).count();
-    if view.snapshots_recorded < MIN_POINTS || (young > 0 && young == view.stacks.len()) {
+    let is_short = view.snapshots_recorded < MIN_MOMENTS || view.seconds() < SHORTEST_LEAK_S;
+    if is_short || (young > 0 && young == view.stacks.len()) {
         next.push(format!(
-            "Trace for longer: a verdict needs {MIN_POINTS} snapshots at least, and better several minutes of usual work."
+            "Trace for longer: a verdict needs {MIN_MOMENTS} snapshots at least, and a leak is not told from what fills up in \
+             less than {}.",
+            seconds(SHORTEST_LEAK_S)
         ));
     }
     if view.snapshots.len() > 1 && (!worst.is_empty() || unexplained(view).is_some()) {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Stack, Verdict};
+use super::{Process, Stack, Verdict};
 use crate::{
     text::printable,
     units::{self, parse_rate, parse_size},
@@ -11,7 +11,9 @@ use crate::{
 /// One condition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Condition {
-    /// A stack is called a leak.
+    /// A stack is called a leak; or its program has ended, and until then it grew and gave nothing back.
+    ///
+    /// A leak takes minutes to be told from what fills up, and a test suite may be over in seconds.
     Leak,
     /// A stack grows by at least so many bytes a second, and is called a leak or growing.
     Growth(f64),
@@ -20,12 +22,21 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// The first of the conditions that holds, in a sentence.
-    pub fn first_of<'a>(conditions: &[Self], stacks: impl Iterator<Item = &'a Stack> + Clone) -> Option<String> {
-        conditions.iter().find_map(|condition| condition.holds(stacks.clone()))
+    /// The first of the conditions that holds, in a sentence. `processes` are those of the stacks, as they are now.
+    pub fn first_of<'a>(
+        conditions: &[Self],
+        processes: &[Process],
+        stacks: impl Iterator<Item = &'a Stack> + Clone,
+    ) -> Option<String> {
+        let has_ended = |pid| processes.iter().any(|process| process.pid == pid && !process.alive);
+        conditions.iter().find_map(|condition| condition.holds(&has_ended, stacks.clone()))
     }
 
-    fn holds<'a>(self, stacks: impl Iterator<Item = &'a Stack> + Clone) -> Option<String> {
+    fn holds<'a>(
+        self,
+        has_ended: &dyn Fn(u32) -> bool,
+        stacks: impl Iterator<Item = &'a Stack> + Clone,
+    ) -> Option<String> {
         let fastest = |worst: &dyn Fn(&Stack) -> bool| {
             let worse = stacks.clone().filter(|stack| worst(stack));
             let count = worse.clone().count() as u64;
@@ -34,8 +45,15 @@ impl Condition {
         };
         match self {
             Self::Leak => {
-                let (count, rate) = fastest(&|stack| stack.verdict == Verdict::Leak)?;
-                Some(format!("--fail-on leak: {count} found to leak, by up to {rate}"))
+                let kept_all = |stack: &Stack| stack.held_count() > 0 && stack.held_count() == stack.allocated_count;
+                let grew_to_the_end =
+                    |stack: &Stack| stack.verdict == Verdict::Growing && has_ended(stack.pid) && kept_all(stack);
+                if let Some((count, rate)) = fastest(&|stack| stack.verdict == Verdict::Leak) {
+                    return Some(format!("--fail-on leak: {count} found to leak, by up to {rate}"));
+                }
+                let (count, rate) = fastest(&grew_to_the_end)?;
+                let which = "grew until the program ended, and gave nothing back";
+                Some(format!("--fail-on leak: {count} {which}, by up to {rate}"))
             }
             Self::Growth(limit) => {
                 let grows = |stack: &Stack| matches!(stack.verdict, Verdict::Leak | Verdict::Growing);
@@ -84,12 +102,27 @@ mod tests {
     #[test]
     fn the_first_condition_that_holds_is_said() {
         let report = sample::redis();
-        let first = |conditions: &[Condition]| Condition::first_of(conditions, report.stacks.iter());
+        let first = |conditions: &[Condition]| Condition::first_of(conditions, &report.processes, report.stacks.iter());
         let said = first(&[Condition::Growth(1e9), Condition::Leak, Condition::Bytes(1)]).unwrap();
         assert_eq!(said, "--fail-on leak: 1 stack found to leak, by up to +99.0 KiB/s");
         assert_eq!(first(&[Condition::Bytes(u64::MAX), Condition::Growth(1e9)]), None);
         assert!(first(&[Condition::Growth(1000.0)]).unwrap().starts_with("--fail-on growth: 2 stacks"));
         assert!(first(&[Condition::Bytes(1 << 20)]).unwrap().starts_with("--fail-on bytes: 765"));
-        assert_eq!(Condition::first_of(&[Condition::Leak], [].iter()), None);
+        assert_eq!(Condition::first_of(&[Condition::Leak], &[], [].iter()), None);
+    }
+
+    #[test]
+    fn what_grew_until_its_program_ended_and_gave_nothing_back_counts_as_a_leak() {
+        let mut report = sample::redis();
+        report.stacks[0].verdict = Verdict::Growing;
+        let said = |report: &crate::report::Report| {
+            Condition::first_of(&[Condition::Leak], &report.processes, report.stacks.iter())
+        };
+        report.processes[0].alive = false;
+        assert_eq!(said(&report), None, "some was given back");
+        report.stacks[0].allocated_count = report.stacks[0].outstanding_count;
+        assert!(said(&report).is_some_and(|said| said.contains("1 stack grew until the program ended")));
+        report.processes[0].alive = true;
+        assert_eq!(said(&report), None);
     }
 }

@@ -13,7 +13,7 @@ use super::{
     schema,
 };
 use crate::{
-    growth::{self, Judgement},
+    growth::{self, Judgement, Recorded},
     report::{Frame, FrameKind},
     text::printable,
 };
@@ -155,8 +155,7 @@ impl Session {
                 series.push(*point);
             }
         }
-        let times: Vec<f64> = snapshots.iter().map(|snapshot| snapshot.report.elapsed_s).collect();
-        let now = times.last().copied().unwrap_or_default();
+        let now = snapshots.last().map_or(0.0, |snapshot: &Snapshot| snapshot.report.elapsed_s);
         let all = stacks.into_iter().zip(series).zip(lives).zip(wanted).filter(|(_, wanted)| *wanted);
         let mut stacks: Vec<StackView> = all
             .filter(|(((_, series), _), _)| {
@@ -164,16 +163,22 @@ impl Session {
                 last.allocated_count() > 0 && !(filter.strict && last.freed_count > 0)
             })
             .map(|(((stack, points), lives), _)| {
-                let judgement = judge(&times, &points);
                 let held = points.last().map_or(0, Point::held_bytes);
                 let oldest_s = if held == 0 { 0.0 } else { (now - lives.oldest as f64 / 10.0).max(0.0) };
                 let Stack { id, pid, complete, frames } = stack;
                 let (ages, lifetimes) = (lives.ages(held), lives.lifetimes);
+                let judgement = Judgement::default();
                 StackView { id, pid, complete, frames, points, ages, lifetimes, oldest_s, judgement }
             })
             .collect();
         stacks.sort_by(|a, b| b.last().held_bytes().cmp(&a.last().held_bytes()).then_with(|| a.id.cmp(&b.id)));
-        Ok(View { snapshots, snapshots_recorded: to - from + 1, stacks, sizes })
+        let mut view = View { snapshots, snapshots_recorded: to - from + 1, stacks, sizes };
+        let judge = |stack: &StackView| growth::judge(&Recorded::of(stack, &view).evidence(stack));
+        let judgements: Vec<Judgement> = view.stacks.iter().map(judge).collect();
+        for (stack, judgement) in view.stacks.iter_mut().zip(judgements) {
+            stack.judgement = judgement;
+        }
+        Ok(view)
     }
 
     /// The snapshots to show: the first and the last, those with a label as far as they go, and of the others some.
@@ -236,15 +241,4 @@ fn all<T>(
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     connection.prepare(query)?.query_map([], read)?.collect()
-}
-
-fn judge(times: &[f64], points: &[Point]) -> Judgement {
-    let first = points.iter().position(|point| point.allocated_count() > 0).unwrap_or(points.len());
-    let history: Vec<growth::Point> = times[first..]
-        .iter()
-        .zip(&points[first..])
-        .map(|(seconds, point)| growth::Point { seconds: *seconds, bytes: point.held_bytes() as f64 })
-        .collect();
-    let last = points.last().copied().unwrap_or_default();
-    growth::judge(&history, last.allocated_count(), last.freed_count)
 }

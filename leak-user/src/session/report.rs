@@ -32,6 +32,7 @@ fn as_reported(stack: &StackView, sampled: bool) -> Stack {
         oldest_s: stack.oldest_s,
         verdict: stack.judgement.verdict,
         confidence: stack.judgement.confidence,
+        why: stack.judgement.why.clone(),
         complete: stack.complete,
         frames: stack.frames.clone(),
         allocations: Vec::new(),

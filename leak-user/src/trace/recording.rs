@@ -104,11 +104,11 @@ impl Recording {
                 complete: stack.is_whole,
                 point: point(stack),
                 ages,
-                lifetimes: Ages::default(),
+                lifetimes: stack.lifetimes,
                 oldest_at_s: (report.elapsed_s - age).max(0.0),
             });
         }
-        SnapshotDraft { report, stacks, calls, modules: modules.all().to_vec(), sizes: Vec::new() }
+        SnapshotDraft { report, stacks, calls, modules: modules.all().to_vec(), sizes: sizes(ledger) }
     }
 
     /// Takes note of a record.
@@ -130,6 +130,25 @@ impl Recording {
         let last = events.len() - 1;
         events.drain(..last).collect()
     }
+}
+
+/// What allocations were asked for, by size, and what of it is held.
+fn sizes(ledger: &Ledger) -> Vec<SizeClass> {
+    let held = ledger.held_by_size();
+    ledger
+        .allocated_by_size()
+        .map(|allocated| {
+            let held = held.iter().find(|held| held.from_bytes == allocated.from_bytes);
+            let (held_count, held_bytes) = held.map_or((0.0, 0.0), |held| (held.count, held.bytes));
+            SizeClass {
+                from_bytes: allocated.from_bytes,
+                allocated_count: allocated.count.round() as u64,
+                allocated_bytes: allocated.bytes.round() as u64,
+                held_count: held_count.round() as u64,
+                held_bytes: held_bytes.round() as u64,
+            }
+        })
+        .collect()
 }
 
 fn point(stack: &Stack) -> Point {
