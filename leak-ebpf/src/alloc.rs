@@ -135,12 +135,8 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
         }
         thread.end_call();
     }
-    let signature = Cookie::unpack(forget(&thread.next.cookie)).signature;
-    let gives_out = signature != Signature::Munmap as u8 && forget(&thread.next.period) != NOT_TAKEN;
-    let is_recalled = gives_out && unwind::is_near(regs.rsp, thread) && unwind::recall_near(regs, thread);
-    if !is_recalled {
-        thread.next.ret = unwind::look(regs.rsp, thread)?;
-    }
+    let ret = unwind::look(regs.rsp, thread)?;
+    thread.next.ret = ret;
     let (old, cookie) = (forget(&thread.next.old), Cookie::unpack(forget(&thread.next.cookie)));
     if old != 0 {
         if forget(&thread.next.is_drawn) != 0 {
@@ -153,8 +149,8 @@ fn follow(regs: &pt_regs, thread: &mut Thread) -> Option<()> {
         };
         thread.next.take_sent = u64::from(emit::take(take));
     }
-    if gives_out && !is_recalled {
-        let (cookie, ret) = (Cookie::unpack(forget(&thread.next.cookie)), forget(&thread.next.ret));
+    if cookie.signature != Signature::Munmap as u8 && forget(&thread.next.period) != NOT_TAKEN {
+        let cookie = Cookie::unpack(forget(&thread.next.cookie));
         if unwind::capture(regs, ret, cookie, thread).is_none() {
             // Without its stack the allocation is refused; the return handler says so once it knows that it came.
             thread.stack.id = 0;

@@ -11,16 +11,14 @@ mod rules;
 mod tables;
 mod window;
 
-use core::mem::MaybeUninit;
-
-use aya_ebpf::{bindings::pt_regs, cty::c_void, helpers::generated::bpf_probe_read_user, macros::map, maps::Array};
+use aya_ebpf::{bindings::pt_regs, macros::map, maps::Array};
 use leak_ebpf::{
     Cookie, KNOWN_STACKS, Kind, StackRecord, Walk, WalkEnd,
     frame::{Outcome, Subject},
 };
 
 use crate::{
-    call::{Thread, forget, read_user},
+    call::{Thread, read_user},
     emit, lifecycle,
 };
 use rules::{Manner, Paper};
@@ -45,48 +43,6 @@ pub fn look(sp: u64, thread: &mut Thread) -> Option<u64> {
     thread.window.open(sp, thread.memos.width_at(sp));
     // The end of the stack may lie close by, so that not as much can be read.
     thread.window.first(sp).or_else(|| read_user(sp))
-}
-
-/// Words of the stack that [`recall_near`] looks at. A power of two.
-const NEAR: usize = 32;
-
-/// Whether the walk from here may be recalled by [`recall_near`].
-#[inline(always)]
-pub fn is_near(sp: u64, thread: &Thread) -> bool {
-    thread.memos.width_at(sp).is_known_and_below(NEAR as u16)
-}
-
-/// Finds the stack of the thread's next call, if the thread remembers it and it lies in few words: these are read to the
-/// program's own stack, which the kernel takes half as long for as for other memory. Says whether it was found.
-///
-/// It has a frame of its own, so that these words and what a walk needs are not on the stack at once.
-#[inline(never)]
-pub fn recall_near(regs: &pt_regs, thread: &mut Thread) -> bool {
-    let sp = regs.rsp;
-    let mut words = MaybeUninit::<[u64; NEAR]>::uninit();
-    // SAFETY: the helper writes so many bytes to `words`, and fails on an address that is not the target's.
-    let read = unsafe {
-        bpf_probe_read_user(words.as_mut_ptr().cast(), size_of::<[u64; NEAR]>() as u32, (sp & !7) as *const c_void)
-    };
-    if read != 0 {
-        return false;
-    }
-    // SAFETY: the helper has written all of them.
-    let words = unsafe { words.assume_init_ref() };
-    let ret = words[0];
-    let view = View::new(regs, ret, Cookie::unpack(forget(&thread.next.cookie)).process);
-    let memo = thread.memos.of(&view.subject);
-    if memo.extent_for(&view.subject).is_none_or(|extent| extent > NEAR as u16) {
-        return false;
-    }
-    let Some(outcome) = memo.recall(regs.rbp, regs.rbx, words) else { return false };
-    if !is_known(outcome.id) {
-        return false;
-    }
-    emit::count(outcome.end.counter(), 1);
-    thread.stack.id = outcome.id;
-    thread.next.ret = ret;
-    true
 }
 
 /// Finds the id of the stack, which [`look`] has begun with, and makes sure that user space will know it. Leaves it in

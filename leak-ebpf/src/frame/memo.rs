@@ -106,11 +106,9 @@ impl Memo {
     }
 
     /// The outcome of a walk of the memo's subject that begins with these registers on a stack that begins with these
-    /// words, which reach as far as [`Memo::extent_for`] says; `None` when it may be another one.
-    ///
-    /// `WORDS` is a power of two.
+    /// words; `None` when it may be another one.
     #[inline(always)]
-    pub fn recall<const WORDS: usize>(&mut self, bp: u64, bx: u64, stack: &[u64; WORDS]) -> Option<Outcome> {
+    pub fn recall(&mut self, bp: u64, bx: u64, stack: &[u64; REACH]) -> Option<Outcome> {
         let mut difference = (self.bp ^ bp) & self.bp_mask | (self.bx ^ bx) & self.bx_mask;
         let mut noted = 0;
         for (places, words) in self.places.as_chunks::<TOGETHER>().0.iter().zip(self.words.as_chunks::<TOGETHER>().0) {
@@ -119,7 +117,7 @@ impl Memo {
             }
             noted += TOGETHER as u64;
             for (place, word) in places.iter().zip(words) {
-                difference |= word ^ stack[*place as usize % WORDS];
+                difference |= word ^ stack[*place as usize % REACH];
             }
         }
         if difference != 0 {

@@ -45,12 +45,6 @@ impl Width {
         Self(PARTS | (parts.wrapping_sub(PARTS / 2) % PARTS))
     }
 
-    /// Whether it is known, and no more than so many words.
-    #[inline(always)]
-    pub const fn is_known_and_below(self, words: u16) -> bool {
-        self.0 != 0 && self.bytes() <= 8 * words as u64
-    }
-
     /// The greater of two, of which the other one is known.
     #[inline(always)]
     pub const fn max(self, other: Self) -> Self {

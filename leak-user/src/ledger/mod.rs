@@ -7,6 +7,7 @@
 
 mod ages;
 mod amount;
+mod by_slot;
 mod classes;
 mod heap;
 mod mappings;
@@ -22,6 +23,7 @@ use leak_ebpf::{AllocRecord, Draw, Frames, Record, Signature, SpillKey, SpillTim
 pub use ages::{AGE_EDGES_S, AGE_PARTS, Ages};
 pub use amount::Amount;
 use amount::Periods;
+use by_slot::BySlot;
 pub use classes::Class;
 use classes::Classes;
 pub use heap::Block;
@@ -38,7 +40,7 @@ use crate::process::modules::Location;
 #[derive(Debug, Default)]
 pub struct Ledger {
     stacks: Stacks,
-    processes: HashMap<u16, Books, RandomState>,
+    processes: BySlot<Books>,
     sizes: Sizes,
     periods: Periods,
     totals: Sums,
@@ -188,7 +190,7 @@ impl Ledger {
 
     /// Gives a process that was just made a copy of what its parent holds.
     pub fn fork(&mut self, parent: u16, child: u16) {
-        let Some(books) = self.processes.get(&parent) else { return };
+        let Some(books) = self.processes.get(parent) else { return };
         let watched_since = books.watched_since;
         let blocks: Vec<(u64, Block)> = books.heap.iter().collect();
         let pieces: Vec<Piece> = books.mappings.iter().map(|(_, piece)| *piece).collect();
@@ -239,17 +241,17 @@ impl Ledger {
 
     /// Whether frees of this process are watched.
     pub fn is_watched(&self, process: u16) -> bool {
-        self.processes.get(&process).is_none_or(|books| books.watched_since != NEVER)
+        self.processes.get(process).is_none_or(|books| books.watched_since != NEVER)
     }
 
     /// The heap blocks of a process that were not seen to be freed.
     pub fn addresses(&self, process: u16) -> impl Iterator<Item = u64> {
-        self.processes.get(&process).into_iter().flat_map(|books| books.heap.iter()).map(|(addr, _)| addr)
+        self.processes.get(process).into_iter().flat_map(|books| books.heap.iter()).map(|(addr, _)| addr)
     }
 
     /// Drops all that a process holds, as freed: it has exited its program.
     pub fn forget_process(&mut self, process: u16) {
-        let Some(books) = self.processes.get_mut(&process) else { return };
+        let Some(books) = self.processes.get_mut(process) else { return };
         let (blocks, pieces) = (books.heap.drain(), books.mappings.drain());
         for (_, block) in blocks {
             self.gone(process, block.stack, block.time, &self.amount_of(&block));
@@ -257,7 +259,7 @@ impl Ledger {
         for (piece, count) in pieces {
             self.gone(process, piece.stack, piece.time, &Amount::exact(piece.end - piece.start, count));
         }
-        self.processes.remove(&process);
+        self.processes.remove(process);
     }
 
     /// Drops stacks that are of no use any more, if there are many. Gives the ids that the kernel side must forget, or it
@@ -268,7 +270,7 @@ impl Ledger {
         }
         let taken: HashSet<StackIndex, RandomState> = self
             .processes
-            .values()
+            .iter()
             .flat_map(|books| books.taken.values())
             .flat_map(|taking| taking.what.stacks())
             .collect();
@@ -304,7 +306,7 @@ impl Ledger {
 
     /// Calls `visit` with each outstanding block, in no order.
     pub fn for_each_outstanding(&self, mut visit: impl FnMut(Outstanding)) {
-        for books in self.processes.values() {
+        for books in self.processes.iter() {
             for (address, block) in books.heap.iter() {
                 let Block { stack, time, size: bytes, .. } = block;
                 let (amount, is_watched) = (self.amount_of(&block), time >= books.watched_since);
@@ -321,7 +323,7 @@ impl Ledger {
     }
 
     fn books(&mut self, process: u16) -> &mut Books {
-        self.processes.entry(process).or_default()
+        self.processes.or_default(process)
     }
 
     fn alloc(&mut self, alloc: &AllocRecord) {
@@ -462,7 +464,7 @@ impl Ledger {
         time: u64,
         enter: impl Fn(&mut Sums, bool),
     ) -> Option<&mut Stack> {
-        let is_watched = self.processes.get(&process).is_none_or(|books| time >= books.watched_since);
+        let is_watched = self.processes.get(process).is_none_or(|books| time >= books.watched_since);
         enter(&mut self.totals, is_watched);
         let stack = self.stacks.get_mut(stack)?;
         enter(&mut stack.sums, is_watched);
