@@ -282,7 +282,7 @@ fn a_day_of_five_thousand_stacks_is_small_and_opens_at_once() {
     for number in 0..snapshots {
         for stack in &mut stacks {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            if (state >> 33) % 5 == 0 {
+            if (state >> 33).is_multiple_of(5) {
                 let blocks = (state >> 40) % 300;
                 stack.point.outstanding_bytes = (stack.point.outstanding_bytes + (blocks * 64)) % (1 << 24);
                 stack.point.outstanding_count = stack.point.outstanding_bytes / 64;

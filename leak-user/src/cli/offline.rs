@@ -147,7 +147,7 @@ pub struct Parse {
 
 #[derive(Args, Debug)]
 pub struct Diff {
-    /// A session, or a snapshot of it (FILE:SNAPSHOT); with one file only, its first and last snapshots are compared
+    /// A session, or a snapshot of it (<FILE:SNAPSHOT>); with one file only, its first and last snapshots are compared
     #[arg(value_name = "BEFORE")]
     before: PathBuf,
     /// The one to compare it with
@@ -213,7 +213,7 @@ impl Part {
 
     fn condition(&self, view: &View) -> Option<String> {
         let report = view.report(usize::MAX);
-        Condition::first_of(&self.fail_on, &report.processes, report.stacks.iter())
+        Condition::first_of(&self.fail_on, &report.processes, &report.stacks.iter())
     }
 }
 
@@ -287,13 +287,12 @@ fn parse_events(path: &Path) -> Result<()> {
 
 fn compare(arguments: &Diff) -> Outcome {
     let filter = arguments.choice.filter();
-    let (before, after) = match &arguments.after {
-        Some(after) => (one_side(&arguments.before, &filter)?, one_side(after, &filter)?),
-        None => {
-            let session = Session::open(&arguments.before)?;
-            let first = session.marks()[0].number.to_string();
-            (session.view(None, Some(&first), &filter)?, session.view(None, None, &filter)?)
-        }
+    let (before, after) = if let Some(after) = &arguments.after {
+        (one_side(&arguments.before, &filter)?, one_side(after, &filter)?)
+    } else {
+        let session = Session::open(&arguments.before)?;
+        let first = session.marks()[0].number.to_string();
+        (session.view(None, Some(&first), &filter)?, session.view(None, None, &filter)?)
     };
     let diff = diff::diff(&before, &after)?;
     finish(BufWriter::new(io::stdout().lock()), |out| {

@@ -26,7 +26,7 @@ impl Condition {
     pub fn first_of<'a>(
         conditions: &[Self],
         processes: &[Process],
-        stacks: impl Iterator<Item = &'a Stack> + Clone,
+        stacks: &(impl Iterator<Item = &'a Stack> + Clone),
     ) -> Option<String> {
         let has_ended = |pid| processes.iter().any(|process| process.pid == pid && !process.alive);
         conditions.iter().find_map(|condition| condition.holds(&has_ended, stacks.clone()))
@@ -102,13 +102,14 @@ mod tests {
     #[test]
     fn the_first_condition_that_holds_is_said() {
         let report = sample::redis();
-        let first = |conditions: &[Condition]| Condition::first_of(conditions, &report.processes, report.stacks.iter());
+        let first =
+            |conditions: &[Condition]| Condition::first_of(conditions, &report.processes, &report.stacks.iter());
         let said = first(&[Condition::Growth(1e9), Condition::Leak, Condition::Bytes(1)]).unwrap();
         assert_eq!(said, "--fail-on leak: 1 stack found to leak, by up to +99.0 KiB/s");
         assert_eq!(first(&[Condition::Bytes(u64::MAX), Condition::Growth(1e9)]), None);
         assert!(first(&[Condition::Growth(1000.0)]).unwrap().starts_with("--fail-on growth: 2 stacks"));
         assert!(first(&[Condition::Bytes(1 << 20)]).unwrap().starts_with("--fail-on bytes: 765"));
-        assert_eq!(Condition::first_of(&[Condition::Leak], &[], [].iter()), None);
+        assert_eq!(Condition::first_of(&[Condition::Leak], &[], &[].iter()), None);
     }
 
     #[test]
@@ -116,7 +117,7 @@ mod tests {
         let mut report = sample::redis();
         report.stacks[0].verdict = Verdict::Growing;
         let said = |report: &crate::report::Report| {
-            Condition::first_of(&[Condition::Leak], &report.processes, report.stacks.iter())
+            Condition::first_of(&[Condition::Leak], &report.processes, &report.stacks.iter())
         };
         report.processes[0].alive = false;
         assert_eq!(said(&report), None, "some was given back");

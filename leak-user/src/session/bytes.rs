@@ -83,8 +83,12 @@ mod tests {
     fn numbers_come_back_as_they_were() {
         let numbers = [0, 1, 127, 128, 300, 1 << 35, u64::MAX];
         let mut bytes = Vec::new();
-        numbers.iter().for_each(|number| put(&mut bytes, *number));
-        numbers.iter().for_each(|number| put_signed(&mut bytes, *number as i64));
+        for number in numbers {
+            put(&mut bytes, number);
+        }
+        for number in numbers {
+            put_signed(&mut bytes, number as i64);
+        }
         let mut rest = Rest(&bytes);
         assert!(numbers.iter().all(|number| rest.number().unwrap() == *number));
         assert!(numbers.iter().all(|number| rest.signed().unwrap() == *number as i64));

@@ -186,7 +186,7 @@ mod tests {
             let mut now: Vec<Point> = before.clone();
             now.resize(stacks.max(before.len()), Point::default());
             for point in &mut now {
-                if random(&mut state) % 3 == 0 {
+                if random(&mut state).is_multiple_of(3) {
                     point.outstanding_bytes = random(&mut state);
                     point.freed_count = random(&mut state) << 20;
                     point.unknown_bytes = u64::MAX - random(&mut state);

@@ -171,7 +171,7 @@ mod tests {
             let is_free = number % 2 == 1;
             block.push(Event {
                 kind: if is_free { Kind::Freed } else { Kind::Allocated },
-                time: 1 << 50 | number * 1000,
+                time: (1 << 50) | (number * 1000),
                 pid: 4242,
                 tid: if is_free { 0 } else { 4243 },
                 address: 0x7f00_0000_0000 + number / 2 * 48,

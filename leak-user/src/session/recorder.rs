@@ -47,8 +47,11 @@ pub struct Recorder {
 struct Known {
     stacks: HashMap<u64, Recorded, RandomState>,
     frames: HashMap<Frame, u32, RandomState>,
-    modules: HashMap<(Arc<str>, Option<Arc<str>>), u32, RandomState>,
+    modules: HashMap<Module, u32, RandomState>,
 }
+
+/// A module's name and build ID.
+type Module = (Arc<str>, Option<Arc<str>>);
 
 /// A stack in the file.
 #[derive(Clone, Copy, Debug, Default)]

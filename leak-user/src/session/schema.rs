@@ -1,4 +1,4 @@
-//! What a session's file is made of: a SQLite database with these tables.
+//! What a session's file is made of: a `SQLite` database with these tables.
 //!
 //! Its version goes up when an older leaktrace could not read what a newer one writes.
 
@@ -9,13 +9,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::text::printable;
 
-/// `LEAK`, in the place that SQLite has for programs' marks.
+/// `LEAK`, in the place that `SQLite` has for programs' marks.
 const APPLICATION: i32 = 0x4c45_414b;
 
 /// The version that this build writes, and the newest that it reads.
 pub const VERSION: i32 = 1;
 
-/// What a SQLite database begins with.
+/// What a `SQLite` database begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// The other side holds the file for moments only.

@@ -125,7 +125,7 @@ impl Draft {
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
         report.mode.sorted_by = sort.name().into();
-        let failure = Condition::first_of(fail_on, &report.processes, shown.iter().map(|(.., stack)| stack));
+        let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack));
         shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {
