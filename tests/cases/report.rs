@@ -119,6 +119,7 @@ fn check_stack(stack: &Value) {
         ("oldest_s", "number"),
         ("verdict", "leak|growing|plateau|churn|new"),
         ("confidence", "share"),
+        ("why", "string"),
         ("complete", "bool"),
         ("frames", "array"),
     ];
