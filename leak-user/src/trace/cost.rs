@@ -18,7 +18,12 @@ pub struct CostMeter {
     slowdown_since: Option<Moment>,
     slowdown_pct: Option<f64>,
     core_pct: Option<f64>,
+    /// What was said last.
+    told: Option<Cost>,
 }
+
+/// A report, and the snapshot that goes with it, are of one interval: in what lies between them nothing can be measured.
+const TOO_SHORT: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -41,22 +46,29 @@ impl CostMeter {
         self.slowdown_since = Some(now);
     }
 
-    /// The cost since the last call.
+    /// The cost since the last call, or what that one said if it was just now.
     pub fn measure(&mut self, hits: Hits, target_cpu: Duration) -> Cost {
         let (own_cpu, own_rss) = own_usage();
         let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu };
         self.reckon_slowdown(now);
+        if let (Some(told), Some(last)) = (self.told, self.last)
+            && now.at - last.at < TOO_SHORT
+        {
+            return told;
+        }
         let Some(last) = self.last.replace(now) else {
             return Cost { tracer_rss_bytes: own_rss, ..Cost::default() };
         };
         let seconds = (now.at - last.at).as_secs_f64().max(1e-3);
-        Cost {
+        let cost = Cost {
             events_per_s: hits.since(&last.hits).all() as f64 / seconds,
             target_slowdown_pct: self.slowdown_pct,
             target_core_pct: self.core_pct,
             tracer_cpu_pct: own_cpu.saturating_sub(last.own_cpu).as_secs_f64() / seconds * 100.0,
             tracer_rss_bytes: own_rss,
-        }
+        };
+        self.told = Some(cost);
+        cost
     }
 
     fn reckon_slowdown(&mut self, now: Moment) {
