@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::{growth::Verdict, report::Report};
+use crate::report::Report;
 
 /// The most bytes of a name, the mark of what was left out included.
 pub const LONGEST: usize = 4096;
@@ -48,20 +48,10 @@ pub fn cut_in_place(name: &mut String) {
     }
 }
 
-/// A verdict as the JSON report spells it.
-pub const fn of_verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Leak => "leak",
-        Verdict::Growing => "growing",
-        Verdict::Plateau => "plateau",
-        Verdict::Churn => "churn",
-        Verdict::New => "new",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::Verdict;
 
     #[test]
     fn an_ordinary_name_is_not_touched() {
@@ -85,7 +75,7 @@ mod tests {
     #[test]
     fn a_verdict_is_spelled_as_in_the_report() {
         for verdict in [Verdict::Leak, Verdict::Growing, Verdict::Plateau, Verdict::Churn, Verdict::New] {
-            assert_eq!(serde_json::to_value(verdict).unwrap(), of_verdict(verdict));
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.name());
         }
     }
 }

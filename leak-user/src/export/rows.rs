@@ -5,7 +5,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::names;
 use crate::{
     report::{Frame, folded},
     session::{Point, Snapshot, StackView, View},
@@ -91,7 +90,7 @@ pub const COLUMNS: [Column; 27] = [
     column("allocated_count", Cell::Integer(|row| Some(row.point.allocated_count()))),
     column("bytes_per_s", Cell::Real(|row| row.entry.stack.judgement.bytes_per_s)),
     column("oldest_s", Cell::Real(|row| row.entry.stack.oldest_s)),
-    column("verdict", Cell::Text(|row| Some(names::of_verdict(row.entry.stack.judgement.verdict)))),
+    column("verdict", Cell::Text(|row| Some(row.entry.stack.judgement.verdict.name()))),
     column("confidence", Cell::Real(|row| row.entry.stack.judgement.confidence)),
     column("why", Cell::Text(|row| Some(&row.entry.stack.judgement.why))),
     column("complete", Cell::Flag(|row| row.entry.stack.complete)),

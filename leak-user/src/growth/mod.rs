@@ -55,6 +55,19 @@ pub enum Verdict {
     New,
 }
 
+impl Verdict {
+    /// Its name, as the JSON report spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Growing => "growing",
+            Self::Plateau => "plateau",
+            Self::Churn => "churn",
+            Self::New => "new",
+        }
+    }
+}
+
 /// What a stack's past amounts to, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {

@@ -20,7 +20,7 @@ use crate::{
     growth::Verdict,
     report::{
         Style,
-        page::{Ink, Page, name_of},
+        page::{Ink, Page},
     },
     session::{StackView, View},
     symbolize::Frame,
@@ -145,7 +145,7 @@ fn table(page: &mut Page, functions: &[Function<'_>], held_bytes: u64) {
 /// `leak`, or `1 leak, 3 churn` where they differ.
 fn verdicts(function: &Function<'_>) -> String {
     let told = WORST_FIRST.iter().zip(function.verdicts).filter(|(_, stacks)| *stacks > 0);
-    let mut told: Vec<_> = told.map(|(verdict, stacks)| (name_of(*verdict), stacks)).collect();
+    let mut told: Vec<_> = told.map(|(verdict, stacks)| (verdict.name(), stacks)).collect();
     match told.as_mut_slice() {
         [(name, 1)] => (*name).to_owned(),
         told => told.iter().map(|(name, stacks)| format!("{} {name}", count(*stacks))).collect::<Vec<_>>().join(", "),

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     offline::{bare, outside_brackets, site},
-    report::page::name_of,
     session::StackView,
     text::printable,
 };
@@ -70,7 +69,7 @@ pub fn name(place: usize, stack: &StackView) -> String {
         (None, None) => "no_frames".to_owned(),
     };
     let plain = if plain.is_empty() { "unnamed" } else { &plain };
-    format!("{place:03}_{plain}_{}", name_of(stack.judgement.verdict))
+    format!("{place:03}_{plain}_{}", stack.judgement.verdict.name())
 }
 
 /// The name in letters, digits, `-` and `_`; the end of a long one, which says most.

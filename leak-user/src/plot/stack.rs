@@ -8,7 +8,7 @@ use super::{
 use crate::{
     growth::Verdict,
     offline::{Direction, chain, names, signed},
-    report::{header::plus_minus, page::name_of},
+    report::header::plus_minus,
     session::{Point, StackView, View},
     units::{bytes, percent, plural, rate},
 };
@@ -53,7 +53,7 @@ pub fn verdict(stack: &StackView) -> String {
     let judgement = &stack.judgement;
     match judgement.verdict {
         Verdict::New => "new".to_owned(),
-        verdict => format!("{} {}", name_of(verdict), percent(judgement.confidence * 100.0)),
+        verdict => format!("{} {}", verdict.name(), percent(judgement.confidence * 100.0)),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::units::{bytes, count, percent, plural, rate, seconds};
 use below::{MARGIN, allocations, frames, why};
 use header::{header, plus_minus};
 pub use page::Style;
-use page::{Ink, Page, name_of};
+use page::{Ink, Page};
 
 /// Writes the report as a header and its stacks.
 pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
@@ -156,7 +156,7 @@ fn table(report: &Report, layout: Layout) -> Vec<String> {
 }
 
 fn verdict(stack: &Stack, layout: Layout) -> String {
-    let name = name_of(stack.verdict);
+    let name = stack.verdict.name();
     if layout.confidence && stack.verdict != Verdict::New {
         format!("{name} {}", percent(stack.confidence * 100.0))
     } else {

@@ -21,7 +21,7 @@ use super::{
     events::Block,
     schema,
 };
-use crate::{report::Frame, text::printable};
+use crate::{ledger::Ages, report::Frame, text::printable};
 
 /// So many snapshots have every stack's ages; of those after, every [`THEN_EVERY`]th, those with a label and the last.
 const LIVES_UNTIL: u32 = 120;
@@ -59,10 +59,10 @@ struct Recorded {
     number: u32,
     /// What the trace said last.
     last: Point,
-    last_lifetimes: crate::ledger::Ages,
+    last_lifetimes: Ages,
     /// What to add to that: a trace forgets a stack that holds nothing, and counts from nothing when it comes again.
     freed_before: (u64, u64),
-    lifetimes_before: crate::ledger::Ages,
+    lifetimes_before: Ages,
 }
 
 impl Recorder {

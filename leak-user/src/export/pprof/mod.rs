@@ -24,7 +24,6 @@ use self::{
     proto::{Label, Profile, Sample, ValueType},
     tables::{Locations, Strings},
 };
-use super::names;
 use crate::{
     report::Report,
     session::{StackView, View},
@@ -91,7 +90,7 @@ fn profile(view: &View) -> Profile {
 fn labels(stack: &StackView, strings: &mut Strings) -> Vec<Label> {
     let judgement = &stack.judgement;
     let text = [
-        ("verdict", names::of_verdict(judgement.verdict).to_owned()),
+        ("verdict", judgement.verdict.name().to_owned()),
         ("confidence", format!("{:.2}", judgement.confidence)),
         ("pid", stack.pid.to_string()),
         ("stack", stack.id.clone()),

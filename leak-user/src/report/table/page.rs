@@ -41,17 +41,6 @@ impl Ink {
     }
 }
 
-/// How a verdict is called.
-pub const fn name_of(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Leak => "leak",
-        Verdict::Growing => "growing",
-        Verdict::Plateau => "plateau",
-        Verdict::Churn => "churn",
-        Verdict::New => "new",
-    }
-}
-
 /// The text so far. Colour is put around text that already has its place, so it cannot move anything.
 pub struct Page {
     pub text: String,
