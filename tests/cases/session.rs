@@ -68,7 +68,11 @@ fn a_session_is_marked_from_outside_and_read_while_it_is_recorded_and_in_every_f
     wait_for_snapshot(&machine, &file);
     sleep(Duration::from_secs(2));
     let pid = demo.pid().to_string();
-    leaktrace(&machine, &["mark", "after the deploy", "-p", &pid]).well();
+    let pair = machine.target("pair", "3 1 0");
+    machine.attach(pair.pid(), "60").paused(Duration::ZERO, || {
+        // That another trace is stopped is nothing to this one.
+        leaktrace(&machine, &["mark", "after the deploy", "-p", &pid]).well();
+    });
     let reports = recorder.wait().reports();
     assert_eq!(reports.iter().filter(|report| report["label"] == "after the deploy").count(), 1);
 

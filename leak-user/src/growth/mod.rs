@@ -66,6 +66,11 @@ impl Verdict {
             Self::New => "new",
         }
     }
+
+    /// Whether it is known not to grow.
+    pub const fn is_at_rest(self) -> bool {
+        matches!(self, Self::Plateau | Self::Churn)
+    }
 }
 
 /// What a stack's past amounts to, and why.

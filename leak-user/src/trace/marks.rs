@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -187,16 +187,27 @@ pub fn mark(label: &str, pid: Option<u32>) -> Result<()> {
         .collect();
     let traces: Vec<net::UnixStream> = sockets.iter().filter_map(|path| connect(path)).collect();
     match (traces.len(), pid) {
-        (0, _) => bail!("no trace of this user is running; start one with `leaktrace -p PID`"),
-        (1, _) | (_, Some(_)) => {}
-        (count, None) => bail!("{count} traces are running; say which with -p PID"),
+        (0, None) => bail!("no trace of this user is running; start one with `leaktrace -p PID`"),
+        (2.., None) => bail!("{} traces are running; say which with -p PID", traces.len()),
+        _ => {}
     }
+    // All at once: one that is stopped keeps none of the others from answering.
+    let (sender, answers) = std::sync::mpsc::channel();
     for stream in traces {
-        if let Answer::Marked = ask(&stream, label, pid)? {
-            return Ok(());
+        let (sender, wish) = (sender.clone(), Wish { label: label.to_owned(), pid });
+        std::thread::spawn(move || sender.send(ask(&stream, &wish)));
+    }
+    drop(sender);
+    let mut refusal = anyhow!("the trace does not take marks");
+    for answer in answers {
+        match answer {
+            Ok(Answer::Marked) => return Ok(()),
+            Ok(Answer::Other) => {}
+            Err(error) => refusal = error,
         }
     }
-    bail!("no trace of this user is of process {}; `leaktrace -p` traces it", pid.unwrap_or(0))
+    let Some(pid) = pid else { return Err(refusal) };
+    bail!("no trace answers for process {pid}; start one with `leaktrace -p {pid}`, or look whether it is stopped")
 }
 
 fn connect(path: &Path) -> Option<net::UnixStream> {
@@ -206,9 +217,8 @@ fn connect(path: &Path) -> Option<net::UnixStream> {
     Some(stream)
 }
 
-fn ask(mut stream: &net::UnixStream, label: &str, pid: Option<u32>) -> Result<Answer> {
-    let wish = serde_json::to_string(&Wish { label: label.to_owned(), pid })? + "\n";
-    let asked = stream.write_all(wish.as_bytes());
+fn ask(mut stream: &net::UnixStream, wish: &Wish) -> Result<Answer> {
+    let asked = stream.write_all((serde_json::to_string(wish)? + "\n").as_bytes());
     asked.context("the trace does not listen; look whether it is stopped")?;
     let mut line = String::new();
     let read = BufReader::new(stream.take(MAX_BYTES as u64)).read_line(&mut line);
