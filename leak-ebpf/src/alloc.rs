@@ -218,12 +218,12 @@ fn allocated(addr: u64, cookie: Cookie, signature: Signature, thread: &Thread) {
     let record =
         AllocRecord { head, addr, size: call.size, stack, draw: Draw { period: call.period, function }.pack() };
     if call.period == EXACT {
-        emit::alloc(record);
+        emit::alloc(record, !signature.is_mapping());
         if !signature.is_mapping() {
             watch_if_drawn(cookie.process, addr);
         }
     } else if watched::add(cookie.process, addr) {
-        if !emit::alloc(record) {
+        if !emit::alloc(record, true) {
             watched::remove(cookie.process, addr);
         }
     } else {

@@ -16,7 +16,11 @@ use leak_ebpf::{
     Settings, Signature, SpillKey, SpillTime, StackRecord, TakeRecord,
 };
 
-use crate::{ring, shared};
+use crate::{
+    brief,
+    ring::{self, Appended},
+    shared,
+};
 
 #[map]
 static SPILLED_FREES: HashMap<SpillKey, SpillTime> = HashMap::with_max_entries(MAX_SPILLED_FREES, BPF_F_NO_PREALLOC);
@@ -70,17 +74,21 @@ fn head_at(kind: Kind, cookie: Cookie, tid: u32, time: u64) -> Head {
 /// Sends a stack, or `None` when there is no room.
 #[inline(always)]
 pub fn stack(record: &StackRecord) -> Option<()> {
-    sent(ring::append_stack(record, settings().refuse_above))
+    sent(ring::append_stack(record, settings().refuse_above)).map(|_| ())
 }
 
-/// Sends an allocation, or counts it as refused. Says whether it was sent.
+/// Sends an allocation of a block or, if not `is_block`, of address space; or counts it as refused. Says whether it was
+/// sent.
 #[inline(always)]
-pub fn alloc(record: AllocRecord) -> bool {
-    let is_sent = sent(ring::append(record, settings().refuse_above)).is_some();
-    if !is_sent {
+pub fn alloc(record: AllocRecord, is_block: bool) -> bool {
+    let Some(sent) = sent(ring::append(record, settings().refuse_above)) else {
         refused(record.size);
+        return false;
+    };
+    if is_block {
+        brief::remember(record.head.process, record.addr, sent.at);
     }
-    is_sent
+    true
 }
 
 /// Counts an allocation that user space will not hear of.
@@ -94,6 +102,9 @@ pub fn refused(size: u64) {
 #[inline(always)]
 pub fn free(cookie: Cookie, addr: u64) {
     let head = head(Kind::Free, cookie, 0);
+    if brief::note_freed(head.process, addr, head.time).is_some() {
+        return;
+    }
     if send(FreeRecord { head, addr }).is_none() {
         spill(head, addr, 0);
     }
@@ -125,16 +136,16 @@ pub fn process(record: ProcessRecord) -> Option<()> {
 
 #[inline(always)]
 fn send<T: 'static>(record: T) -> Option<()> {
-    sent(ring::append(record, settings().slots))
+    sent(ring::append(record, settings().slots)).map(|_| ())
 }
 
 /// Wakes the reader when the ring has filled up to the mark.
 #[inline(always)]
-fn sent(used: Option<u64>) -> Option<()> {
-    if used? > settings().wake_above {
+fn sent(appended: Option<Appended>) -> Option<Appended> {
+    if appended?.used > settings().wake_above {
         ring::wake();
     }
-    Some(())
+    appended
 }
 
 /// When a processor last looked at the clock, which costs as much as sending a record does.

@@ -16,7 +16,7 @@ pub use counter::{COUNTERS, Counter};
 pub use hits::Hits;
 pub use record::{Frames, Record};
 pub use sample::{ALWAYS, EXACT, MAX_PERIOD, Sampling};
-pub use slot::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, slots_of, slots_of_stack};
+pub use slot::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, Turn, slots_of, slots_of_stack};
 
 /// Most frames a stack record carries. The kernel's own stack helper stops at 127 too.
 pub const MAX_FRAMES: usize = 127;
@@ -105,6 +105,11 @@ impl Signature {
             13 => Self::MremapCopy,
             _ => return None,
         })
+    }
+
+    /// Whether the function may move or resize what is there already.
+    pub const fn may_move(self) -> bool {
+        matches!(self, Self::Realloc | Self::ReallocProduct | Self::ResizeInPlace | Self::Mremap | Self::MremapCopy)
     }
 
     /// Whether the function hands out address space (mmap) rather than heap blocks.
@@ -425,7 +430,18 @@ impl BlockKey {
     pub const fn new(process: u16, addr: u64) -> Self {
         Self { addr, process: process as u64 }
     }
+
+    /// Which one of `2^log2` bins it falls into. They are filled evenly, but not against somebody who chooses addresses.
+    #[inline]
+    pub const fn bin(self, log2: u32) -> u32 {
+        // Blocks lie at multiples of 16; the multiplier is the golden ratio's.
+        let name = self.addr >> 4 ^ self.process << 44;
+        (name.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - log2)) as u32
+    }
 }
+
+/// Bins of the map of bins (see [`BlockKey::bin`]) in which watched blocks are counted, as a power of two.
+pub const WATCHED_BINS_LOG2: u32 = 14;
 
 /// When that memory was last given back, as [`Head::time`]. Only what was allocated before is gone.
 pub type SpillTime = u64;

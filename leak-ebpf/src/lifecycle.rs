@@ -10,7 +10,7 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord};
 
-use crate::{call::Thread, emit};
+use crate::{brief, call::Thread, emit};
 
 /// The process slot of each traced process, by its id in the initial PID namespace.
 #[map]
@@ -85,6 +85,7 @@ pub fn fork(ctx: RawTracePointContext) -> i32 {
     let flags: u64 = ctx.arg(1);
     if flags & CLONE_THREAD == 0 {
         let kind = if flags & CLONE_VM == 0 { Kind::Fork } else { Kind::Vfork };
+        brief::settle();
         tell(kind, Cookie::of_process(process));
     }
     0

@@ -25,6 +25,7 @@
 
 mod alloc;
 mod arguments;
+mod brief;
 mod call;
 mod draw;
 mod emit;

@@ -20,6 +20,13 @@ pub enum Record<'a> {
     },
     /// See [`Kind::Alloc`].
     Alloc(AllocRecord),
+    /// An allocation, of a block that was freed before its record was read.
+    Brief {
+        /// See [`Kind::Alloc`].
+        alloc: AllocRecord,
+        /// When it was freed, as [`Head::time`].
+        freed: u64,
+    },
     /// See [`Kind::Free`].
     Free(FreeRecord),
     /// See [`Kind::Take`].
@@ -52,11 +59,21 @@ impl<'a> Record<'a> {
     pub fn head(&self) -> Head {
         match self {
             Self::Stack { head, .. } => *head,
-            Self::Alloc(record) => record.head,
+            Self::Alloc(record) | Self::Brief { alloc: record, .. } => record.head,
             Self::Free(record) => record.head,
             Self::Take(record) => record.head,
             Self::Restore(record) => record.head,
             Self::Exec(record) | Self::Libraries(record) | Self::Fork(record) | Self::Vfork(record) => record.head,
+        }
+    }
+
+    /// The record, of a block that was freed so many nanoseconds after it was allocated.
+    #[inline]
+    #[must_use]
+    pub fn of_life(self, life: Option<u64>) -> Self {
+        match (self, life) {
+            (Self::Alloc(alloc), Some(life)) => Self::Brief { alloc, freed: alloc.head.time.saturating_add(life) },
+            _ => self,
         }
     }
 

@@ -11,7 +11,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, RingBuf},
 };
-use leak_ebpf::{MAX_SKIPPED, MAX_SLOTS, Positions, SLOT_WORDS, Slot, StackRecord, slots_of_stack};
+use leak_ebpf::{MAX_SKIPPED, MAX_SLOTS, Positions, SLOT_WORDS, Slot, StackRecord, Turn, slots_of_stack};
 
 use crate::{emit::settings, shared};
 
@@ -34,21 +34,30 @@ static BELL: RingBuf = RingBuf::with_byte_size(1 << 12, 0);
 #[map]
 static WOKEN: Array<u32> = Array::with_max_entries(1, 0);
 
-/// Appends a record if no more slots than `limit` are taken then. Gives how many are.
+/// What came of appending.
+#[derive(Clone, Copy)]
+pub struct Appended {
+    /// The record's position.
+    pub at: u64,
+    /// How many slots are taken.
+    pub used: u64,
+}
+
+/// Appends a record if no more slots than `limit` are taken then.
 #[inline(always)]
-pub fn append<T: 'static>(record: T, limit: u64) -> Option<u64> {
+pub fn append<T: 'static>(record: T, limit: u64) -> Option<Appended> {
     const { assert!(size_of::<T>() <= 8 * SLOT_WORDS && align_of::<T>() <= 8) };
     let claim = claim(1, limit)?;
     let slot = slot(claim.at)?;
     // SAFETY: the slot was claimed, so nobody else uses it, and the record fits.
     unsafe { (&raw mut (*slot).words).cast::<T>().write(record) };
     complete(slot, claim.at);
-    Some(claim.used)
+    Some(claim)
 }
 
 /// Appends a stack, as [`append`] does.
 #[inline(always)]
-pub fn append_stack(record: &StackRecord, limit: u64) -> Option<u64> {
+pub fn append_stack(record: &StackRecord, limit: u64) -> Option<Appended> {
     let slots = slots_of_stack(record.depth);
     let claim = claim(slots as u64, limit)?;
     let words = core::ptr::from_ref(record).cast::<[u64; SLOT_WORDS]>();
@@ -61,7 +70,7 @@ pub fn append_stack(record: &StackRecord, limit: u64) -> Option<u64> {
         unsafe { (*slot).words = *words.add(index) };
     }
     complete(slot(claim.at)?, claim.at);
-    Some(claim.used)
+    Some(claim)
 }
 
 /// Wakes the reader, unless it has been and has not read yet.
@@ -84,17 +93,9 @@ pub fn ring_bell() {
     let _ = BELL.output::<u64>(0, u64::from(BPF_RB_FORCE_WAKEUP));
 }
 
-/// Slots to write to.
-struct Claim {
-    /// The first one's position.
-    at: u64,
-    /// How many slots are taken, with these.
-    used: u64,
-}
-
 #[inline(always)]
-fn claim(slots: u64, limit: u64) -> Option<Claim> {
-    let positions = POSITIONS.get_ptr_mut(0)?;
+fn claim(slots: u64, limit: u64) -> Option<Appended> {
+    let positions = positions()?;
     // SAFETY: the pointer is into the array, which lives as long as the programs.
     let (written, read) = unsafe { (&raw mut (*positions).written.0, &raw const (*positions).read.0) };
     // SAFETY: as above.
@@ -112,11 +113,16 @@ fn claim(slots: u64, limit: u64) -> Option<Claim> {
         let _ = SKIPPED.insert(at, slots, u64::from(BPF_ANY));
         return None;
     }
-    Some(Claim { at, used })
+    Some(Appended { at, used })
 }
 
 #[inline(always)]
-fn slot(position: u64) -> Option<*mut Slot> {
+pub fn positions() -> Option<*mut Positions> {
+    POSITIONS.get_ptr_mut(0)
+}
+
+#[inline(always)]
+pub fn slot(position: u64) -> Option<*mut Slot> {
     SLOTS.get_ptr_mut((position & (settings().slots - 1)) as u32)
 }
 
@@ -126,5 +132,5 @@ fn complete(slot: *mut Slot, at: u64) {
     // The processor keeps stores in order (x86 does); the compiler is to do so too.
     compiler_fence(Ordering::Release);
     // SAFETY: the slot was claimed.
-    unsafe { (&raw mut (*slot).turn).write_volatile(at + 1) };
+    unsafe { (&raw mut (*slot).turn).write_volatile(Turn::of(at).0) };
 }

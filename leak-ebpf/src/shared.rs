@@ -20,6 +20,22 @@ pub unsafe fn fetch_add(word: *mut u64, by: u64) -> u64 {
     value
 }
 
+/// Sets the word if it is `old`, in one step that all processors see. Says whether it was. What was stored before is seen
+/// by all before what is loaded after.
+///
+/// # Safety
+///
+/// As for [`fetch_add`].
+#[inline(always)]
+pub unsafe fn replace(word: *mut u64, old: u64, new: u64) -> bool {
+    let mut was = old;
+    // SAFETY: it touches the word and the registers.
+    unsafe {
+        asm!("r0 = cmpxchg_64({word} + 0, r0, {new})", word = in(reg) word, new = in(reg) new, inout("r0") was);
+    }
+    was == old
+}
+
 /// What the word is.
 ///
 /// # Safety

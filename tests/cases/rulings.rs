@@ -207,6 +207,12 @@ fn what_a_signal_handler_on_another_stack_allocates_counts() {
 }
 
 #[test]
+fn an_address_that_goes_to_and_fro_between_threads_is_a_new_block_each_time() {
+    assert_eq!(ruling("a_block_goes_to_and_fro"), (NOTHING, vec![]));
+    assert_eq!(ruling("answer_with_a_block"), ((706, 1), vec!["answer_with_a_block"]));
+}
+
+#[test]
 fn a_stack_too_deep_to_be_told_is_cut_at_its_far_end_and_that_is_said() {
     assert_eq!(ruling("deep_recursion"), ((480, 1), vec!["deep_recursion"]));
     let stack = stacks_below(&told().report, &["deep_recursion"])[0];

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -292,6 +294,46 @@ CASE(signal_handler_on_another_stack_allocates) { /* 650 */
     raise_with(handler_on_another_stack, SA_ONSTACK);
 }
 
+/* ---- threads ---- */
+
+static sem_t asked, answered;
+static void *handed;
+
+FRAME static void answer_with_a_block(void) { /* 720 */
+    handed = took(malloc(706), 706);
+}
+
+/* Allocates nothing by itself once it runs. */
+static void *answer_all(void *unused) {
+    (void)unused;
+    for (;;) {
+        sem_wait(&asked);
+        free(handed);
+        answer_with_a_block();
+        sem_post(&answered);
+    }
+}
+
+static void begin_to_answer(void) {
+    pthread_t thread;
+    check(sem_init(&asked, 0, 0) == 0 && sem_init(&answered, 0, 0) == 0);
+    check(pthread_create(&thread, NULL, answer_all, NULL) == 0);
+    /* A thread's first block comes with an arena of its own. */
+    sem_post(&asked);
+    sem_wait(&answered);
+    allocated_bytes = allocated_count = 0;
+}
+
+/* The address is the same all the time: each thread gives out what it was given. */
+CASE(a_block_goes_to_and_fro) { /* nothing; the last answer stays */
+    for (unsigned n = 0; n < 5000; n++) {
+        free(handed);
+        handed = took(malloc(712), 712);
+        sem_post(&asked);
+        sem_wait(&answered);
+    }
+}
+
 /* ---- depth ---- */
 
 FRAME static void deep_recursion(unsigned depth) { /* 480 */
@@ -337,11 +379,13 @@ static void all(void) {
     file_mapping_over_anonymous();
     signal_handler_allocates();
     signal_handler_on_another_stack_allocates();
+    a_block_goes_to_and_fro();
     deep_recursion(200);
 }
 
 int main(void) {
     allocate_before();
+    begin_to_answer();
     say((size_t)snprintf(text, sizeof text, "ready %d\n", (int)getpid()));
     if (!hear()) return 1;
     all();

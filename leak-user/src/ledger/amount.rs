@@ -116,9 +116,11 @@ impl Amount {
     pub fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
         self.count += other.count;
-        self.bytes_spread.add(&other.bytes_spread);
-        self.count_spread.add(&other.count_spread);
         self.seen += other.seen;
+        if other.is_estimate() {
+            self.bytes_spread.add(&other.bytes_spread);
+            self.count_spread.add(&other.count_spread);
+        }
     }
 
     /// Takes from it what was added before.

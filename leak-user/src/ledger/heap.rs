@@ -225,6 +225,12 @@ impl Heap {
         replaced.map(|slot| slot.block(epoch))
     }
 
+    /// Whether there is a block here.
+    pub fn contains(&self, addr: u64) -> bool {
+        let key = self.keys.of(addr);
+        self.parts.get(part(key)).is_some_and(|part| part.find(key).is_ok())
+    }
+
     /// Removes the block here.
     pub fn remove(&mut self, addr: u64) -> Option<Block> {
         self.remove_if(addr, |_| true)
@@ -303,6 +309,7 @@ mod tests {
     fn a_late_free_ends_only_what_was_allocated_before_it() {
         let mut heap = Heap::default();
         heap.insert(16, Block { size: 1, time: 10_000, ..NOTHING });
+        assert!(heap.contains(16) && !heap.contains(32));
         assert_eq!(heap.remove_older(16, 10_000), None);
         assert!(heap.remove_older(16, 10_500).is_some());
     }

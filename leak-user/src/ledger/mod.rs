@@ -7,6 +7,7 @@
 
 mod ages;
 mod amount;
+mod brief;
 mod by_slot;
 mod classes;
 mod heap;
@@ -152,13 +153,8 @@ impl Ledger {
                 self.stacks.intern(*id, head.process, *is_whole, || locate(head.process, *generation, *frames));
             }
             Record::Alloc(alloc) => self.alloc(alloc),
-            Record::Free(free) => {
-                let freed = self.books(free.head.process).heap.remove(free.addr);
-                match freed {
-                    Some(block) => self.block_gone(free.head.process, &block, free.head.time),
-                    None => self.notes.unknown_frees += 1,
-                }
-            }
+            Record::Brief { alloc, freed } => self.brief(alloc, *freed),
+            Record::Free(free) => self.free(free.head.process, free.addr, free.head.time),
             Record::Take(take) => self.take(take),
             Record::Restore(restore) => self.restore(restore.head.process, restore.head.tid),
             Record::Exec(exec) => self.forget_process(exec.head.process),
@@ -330,13 +326,7 @@ impl Ledger {
         let process = alloc.head.process;
         let signature = Signature::from_u8(alloc.head.signature);
         let moved = match signature {
-            Some(
-                Signature::Realloc
-                | Signature::ReallocProduct
-                | Signature::ResizeInPlace
-                | Signature::Mremap
-                | Signature::MremapCopy,
-            ) => self.books(process).taken.remove(&alloc.head.tid),
+            Some(signature) if signature.may_move() => self.books(process).taken.remove(&alloc.head.tid),
             _ => None,
         };
         // A mapping from before tracing, or of a file, is not ours to count because it was moved. What it was moved over
@@ -380,6 +370,13 @@ impl Ledger {
             let amount = self.amount_of(&block);
             self.by_size.add(size, &amount);
             self.came(process, stack, time, &amount);
+        }
+    }
+
+    fn free(&mut self, process: u16, addr: u64, time: u64) {
+        match self.books(process).heap.remove(addr) {
+            Some(block) => self.block_gone(process, &block, time),
+            None => self.notes.unknown_frees += 1,
         }
     }
 
@@ -487,7 +484,8 @@ impl Ledger {
 
 /// How many blocks it counts for, whole ones.
 fn blocks(amount: &Amount) -> u64 {
-    amount.count.round() as u64
+    // Without `round`, which is a call of the C library's here.
+    (amount.count + 0.5) as u64
 }
 
 /// The kernel maps whole pages, whatever was asked for.

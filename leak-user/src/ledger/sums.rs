@@ -35,6 +35,12 @@ impl Sums {
         self.freed.add(amount);
     }
 
+    /// A block was allocated and given back.
+    pub fn passed(&mut self, amount: &Amount) {
+        self.allocated.add(amount);
+        self.freed.add(amount);
+    }
+
     /// It was not given back after all.
     pub fn back(&mut self, amount: &Amount, is_watched: bool) {
         self.freed.subtract(amount);

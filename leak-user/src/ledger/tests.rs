@@ -84,3 +84,54 @@ fn allocations_are_told_by_size_and_those_held_are_counted_when_asked() {
     assert_eq!(classes(ledger.allocated_by_size().collect()), [(64, 100), (256, 300)]);
     assert_eq!(classes(ledger.held_by_size()), [(256, 300)]);
 }
+
+#[test]
+fn a_brief_block_leaves_what_its_allocation_and_its_free_would() {
+    let mut random = 0x9e37_79b9_u64;
+    let mut below = |end: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % end
+    };
+    let mut ledgers = [with_block(), with_block()];
+    let signatures = [Signature::Size0, Signature::Realloc, Signature::OutPointer, Signature::Mmap];
+    for second in 0..2000 {
+        let signature = signatures[below(signatures.len() as u64) as usize];
+        let alloc = AllocRecord {
+            head: head(Kind::Alloc, signature, second),
+            // Some where a block is held, and of a stack that nobody knows.
+            addr: 16 * (1 + below(40)),
+            size: below(5000),
+            stack: if below(10) == 0 { 1 } else { STACK },
+            draw: Draw { period: [EXACT, 4096][below(2) as usize], function: 0 }.pack(),
+        };
+        let freed = (1000 + second + below(200)) * SECOND;
+        if below(4) == 0 {
+            for ledger in &mut ledgers {
+                enter(ledger, &Record::Alloc(alloc));
+            }
+            continue;
+        }
+        enter(&mut ledgers[0], &Record::Brief { alloc, freed });
+        enter(&mut ledgers[1], &Record::Alloc(alloc));
+        let head = Head { time: freed, ..head(Kind::Free, Signature::Free, 0) };
+        enter(&mut ledgers[1], &Record::Free(FreeRecord { head, addr: alloc.addr }));
+    }
+    let [brief, plain] = &ledgers;
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * a.abs().max(1.0);
+    let figures = |sums: Sums| {
+        let parts = [sums.outstanding, sums.allocated, sums.freed];
+        parts.map(|amount| [amount.bytes, amount.count, amount.bytes_stderr(), amount.seen as f64]).concat()
+    };
+    let (a, b) = (figures(brief.totals()), figures(plain.totals()));
+    assert!(a.iter().zip(&b).all(|(a, b)| near(*a, *b)), "{a:?}\n{b:?}");
+    assert_eq!(lifetimes(brief), lifetimes(plain));
+    assert_eq!(brief.notes(), plain.notes());
+    let held = |ledger: &Ledger| {
+        let mut held = Vec::new();
+        ledger.for_each_outstanding(|block| held.push((block.address, block.bytes, block.time)));
+        held.sort_unstable();
+        held
+    };
+    assert_eq!(held(brief), held(plain));
+    assert!(held(brief).len() > 10);
+}

@@ -102,8 +102,8 @@ pub fn put_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<u
     Ok(put)
 }
 
-/// Takes these keys of two words out of a hash map, those that are in it.
-pub fn drop_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<()> {
+/// Takes these keys of two words out of a hash map, those that are in it; tells `dropped` each of those.
+pub fn drop_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>, dropped: impl Fn([u64; 2])) -> Result<()> {
     let keys: Vec<[u64; 2]> = keys.collect();
     let mut rest = &keys[..];
     while !rest.is_empty() {
@@ -118,13 +118,14 @@ pub fn drop_all(map: impl AsFd, keys: impl Iterator<Item = [u64; 2]>) -> Result<
             flags: 0,
         };
         // SAFETY: `keys` has `count` of the map's keys, which outlive the call.
-        let dropped = match unsafe { bpf(DROP_BATCH, &mut attr) } {
-            Ok(_) => rest.len().min(BATCH),
+        let (gone, passed) = match unsafe { bpf(DROP_BATCH, &mut attr) } {
+            Ok(_) => (rest.len().min(BATCH), 0),
             // One that is not there ends the batch: on behind it.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => attr.count as usize + 1,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => (attr.count as usize, 1),
             Err(error) => return Err(error).context("the blocks of a process that is gone cannot be forgotten"),
         };
-        rest = rest.get(dropped..).unwrap_or_default();
+        rest.iter().take(gone).for_each(|key| dropped(*key));
+        rest = rest.get(gone + passed..).unwrap_or_default();
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData},
@@ -21,6 +21,7 @@ use super::{
     multi::{self, Run},
     ring::{Ring, RingMaps},
     tables::Tables,
+    watched::WatchedBlocks,
 };
 use crate::{notice::Notices, process::maps::usual_trampoline};
 
@@ -96,7 +97,7 @@ pub struct Kernel {
     traced: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
     sampling: Array<MapData, Shared<Sampling>>,
-    watched: MapData,
+    watched: WatchedBlocks,
     generations: Generations,
     walk: Walk,
 }
@@ -185,9 +186,7 @@ impl Kernel {
         let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
         let hits = HitCounts::new(take_map(&mut ebpf, "HITS")?)?;
         let sampling = Array::try_from(take_map(&mut ebpf, "SAMPLING")?)?;
-        let Map::HashMap(watched) = take_map(&mut ebpf, "WATCHED")? else {
-            bail!("this build of leaktrace has another map for watched blocks")
-        };
+        let watched = WatchedBlocks::new(take_map(&mut ebpf, "WATCHED")?, take_map(&mut ebpf, "WATCHED_BINS")?)?;
         let kernel =
             Self { ebpf, links, multi, sweeper, log, traced, trampolines, sampling, watched, generations, walk };
         notices.detail(&format!("probes are attached by {}", links.name()));
@@ -240,12 +239,12 @@ impl Kernel {
 
     /// Has the frees of these blocks told. Gives how many found room.
     pub fn watch_blocks(&mut self, blocks: impl Iterator<Item = BlockKey>) -> Result<u64> {
-        bpf_call::put_all(self.watched.fd(), blocks.map(|block| [block.addr, block.process]))
+        self.watched.add(blocks)
     }
 
     /// Has the frees of these blocks told no more.
     pub fn forget_blocks(&mut self, blocks: impl Iterator<Item = BlockKey>) -> Result<()> {
-        bpf_call::drop_all(self.watched.fd(), blocks.map(|block| [block.addr, block.process]))
+        self.watched.remove(blocks)
     }
 
     /// Has processes reported that traced ones make.

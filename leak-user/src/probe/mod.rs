@@ -18,3 +18,4 @@ pub mod privilege;
 pub mod ring;
 mod ring_memory;
 pub mod tables;
+mod watched;

@@ -56,9 +56,9 @@ impl Ring {
     pub fn drain(&mut self, mut take: impl FnMut(&Record<'_>)) -> Result<()> {
         let skipped = &mut self.skipped;
         self.memory.drain(
-            |words| {
+            |words, life| {
                 if let Some(record) = Record::decode(words) {
-                    take(&record);
+                    take(&record.of_life(life));
                 }
             },
             |position| match skipped.get(&position, 0) {

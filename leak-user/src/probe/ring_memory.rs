@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use leak_ebpf::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, slots_of};
+use leak_ebpf::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, Turn, slots_of};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// After so many slots the programs are told that they may write there again: each time costs them a look at a line
@@ -38,28 +38,36 @@ impl RingMemory {
         Self { slots, positions, position: 0, count: count.into(), joined: [0; _] }
     }
 
-    /// Gives the words of every record that is there to `take`, in the order in which their places were claimed. `skipped`
-    /// says how many slots from a position on were given up, if they were.
+    /// Gives the words of every record that is there to `take`, in the order in which their places were claimed, and for how
+    /// long the block lived, in nanoseconds, whose free is noted there. `skipped` says how many slots from a position on
+    /// were given up, if they were.
     pub fn drain(
         &mut self,
-        mut take: impl FnMut(&[u64]),
+        mut take: impl FnMut(&[u64], Option<u64>),
         mut skipped: impl FnMut(u64) -> Result<Option<u64>>,
     ) -> Result<()> {
-        let mut told = self.position;
+        let (mut told, mut settled) = (self.position, self.position);
         loop {
+            if self.position >= settled {
+                settled = self.written().load(Ordering::Acquire);
+                self.reading().store(settled, Ordering::Relaxed);
+                // Whoever notes a free from here on sees that, or the note is seen below.
+                fence(Ordering::SeqCst);
+            }
             let (turn, words) = self.slots.slot(self.position % self.count);
-            let taken = if turn.load(Ordering::Acquire) == self.position + 1 {
+            let turn = Turn(turn.load(Ordering::Acquire));
+            let taken = if turn.is(self.position) {
                 let slots = slots_of(words) as u64;
                 if slots == 1 {
-                    take(words);
+                    take(words, turn.life());
                 } else {
                     for (index, part) in (0..slots).zip(self.joined.chunks_exact_mut(SLOT_WORDS)) {
                         part.copy_from_slice(self.slots.slot((self.position + index) % self.count).1);
                     }
-                    take(&self.joined);
+                    take(&self.joined, None);
                 }
                 slots
-            } else if self.written().load(Ordering::Acquire) == self.position {
+            } else if settled == self.position {
                 break;
             } else {
                 // Else it is still being written.
@@ -84,6 +92,10 @@ impl RingMemory {
 
     fn read(&self) -> &AtomicU64 {
         self.positions.word(std::mem::offset_of!(Positions, read))
+    }
+
+    fn reading(&self) -> &AtomicU64 {
+        self.positions.word(std::mem::offset_of!(Positions, reading))
     }
 }
 
@@ -165,7 +177,15 @@ mod tests {
                 let slot = (at as usize + index / SLOT_WORDS) % COUNT as usize;
                 self.slots.word(slot * SLOT_BYTES + 8 + 8 * (index % SLOT_WORDS)).store(*word, Ordering::Relaxed);
             }
-            self.slots.word(at as usize % COUNT as usize * SLOT_BYTES).store(at + 1, Ordering::Release);
+            self.slots.word(at as usize % COUNT as usize * SLOT_BYTES).store(Turn::of(at).0, Ordering::Release);
+        }
+
+        /// Notes in a record that its block was freed, as a program does: whether that is in time it must look itself.
+        fn note_freed(&self, at: u64, life: u64) -> bool {
+            let turn = self.slots.word(at as usize % COUNT as usize * SLOT_BYTES);
+            let noted = Turn::of(at).freed_after(life).0;
+            turn.compare_exchange(Turn::of(at).0, noted, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+                && self.positions.word(std::mem::offset_of!(Positions, reading)).load(Ordering::SeqCst) <= at
         }
 
         fn read(&self) -> u64 {
@@ -175,7 +195,7 @@ mod tests {
 
     fn drain(ring: &mut RingMemory) -> Vec<u64> {
         let mut records = Vec::new();
-        ring.drain(|words| records.push(words[1]), |_| Ok(None)).unwrap();
+        ring.drain(|words, _| records.push(words[1]), |_| Ok(None)).unwrap();
         records
     }
 
@@ -190,6 +210,54 @@ mod tests {
             assert_eq!(drain(&mut ring), (0..count).collect::<Vec<_>>());
             assert_eq!(writer.read(), ring.position);
         }
+    }
+
+    fn drain_lives(ring: &mut RingMemory) -> Vec<Option<u64>> {
+        let mut lives = Vec::new();
+        ring.drain(|_, life| lives.push(life), |_| Ok(None)).unwrap();
+        lives
+    }
+
+    #[test]
+    fn a_free_that_is_noted_before_its_block_is_read_of_comes_with_it_and_one_that_is_late_is_refused() {
+        let (writer, mut ring) = ring();
+        let places: Vec<u64> = (0..3).map(|_| writer.claim(1)).collect();
+        for at in &places {
+            writer.write(*at, &[Kind::Alloc as u64, 0]);
+        }
+        assert!(writer.note_freed(places[1], 7 << 16));
+        assert!(!writer.note_freed(places[1], 9 << 16), "it was freed");
+        assert_eq!(drain_lives(&mut ring), [None, Some(7 << 16), None]);
+        assert!(!writer.note_freed(places[2], 0), "it was read");
+    }
+
+    #[test]
+    fn of_notes_that_race_with_the_reader_each_is_read_or_refused() {
+        let (writer, mut ring) = ring();
+        let done = &std::sync::atomic::AtomicBool::new(false);
+        let rounds = 200_000;
+        let (mut read, mut noted) = (0_u64, 0_u64);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(move || {
+                let mut noted = 0;
+                for _ in 0..rounds {
+                    let at = writer.claim(1);
+                    while at - writer.read() >= u64::from(COUNT) {
+                        std::thread::yield_now();
+                    }
+                    writer.write(at, &[Kind::Alloc as u64, 0]);
+                    noted += u64::from(writer.note_freed(at, 0));
+                }
+                done.store(true, Ordering::Release);
+                noted
+            });
+            while !done.load(Ordering::Acquire) {
+                read += drain_lives(&mut ring).into_iter().flatten().count() as u64;
+            }
+            noted = writing.join().unwrap();
+        });
+        read += drain_lives(&mut ring).into_iter().flatten().count() as u64;
+        assert!(noted <= read && noted > 0, "{noted} were noted in time, {read} read");
     }
 
     #[test]
@@ -214,7 +282,7 @@ mod tests {
         writer.write(writer.claim(words.len().div_ceil(SLOT_WORDS) as u64), &words);
         writer.write(writer.claim(1), &[Kind::Free as u64, 5]);
         let mut records = Vec::new();
-        ring.drain(|words| records.push(words.to_vec()), |_| Ok(None)).unwrap();
+        ring.drain(|words, _| records.push(words.to_vec()), |_| Ok(None)).unwrap();
         assert_eq!(records.len(), 2);
         assert_eq!(records[0][..words.len()], words);
         assert_eq!(records[1][1], 5);
@@ -226,7 +294,7 @@ mod tests {
         let given_up = writer.claim(3);
         writer.write(writer.claim(1), &[Kind::Free as u64, 7]);
         let mut records = Vec::new();
-        ring.drain(|words| records.push(words[1]), |at| Ok((at == given_up).then_some(3))).unwrap();
+        ring.drain(|words, _| records.push(words[1]), |at| Ok((at == given_up).then_some(3))).unwrap();
         assert_eq!(records, [7]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use foldhash::fast::RandomState;
-use leak_ebpf::{Head, Record};
+use leak_ebpf::{AllocRecord, Draw, Head, Record};
 
 use super::bytes::{Rest, pack, put, put_signed, unpack};
 
@@ -50,23 +50,30 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event in a record, if it is one of memory.
-    pub fn of(record: &Record<'_>, pid: impl FnOnce(u16) -> u32) -> Option<Self> {
-        let event = |kind, head: Head, address, bytes| {
-            let pid = pid(head.process);
-            Some(Self { kind, time: head.time, pid, tid: head.tid, address, bytes, stack: 0, period: 0 })
+    /// The events in a record, if it is one of memory.
+    pub fn of(record: &Record<'_>, pid: impl FnOnce(u16) -> u32) -> [Option<Self>; 2] {
+        let Head { process, tid, time, .. } = record.head();
+        let plain = Self { kind: Kind::Freed, time, pid: 0, tid, address: 0, bytes: 0, stack: 0, period: 0 };
+        let allocated = |alloc: &AllocRecord| Self {
+            kind: Kind::Allocated,
+            address: alloc.addr,
+            bytes: alloc.size,
+            stack: alloc.stack,
+            period: Draw::unpack(alloc.draw).period,
+            ..plain
         };
-        match record {
-            Record::Alloc(alloc) => {
-                let period = leak_ebpf::Draw::unpack(alloc.draw).period;
-                let event = event(Kind::Allocated, alloc.head, alloc.addr, alloc.size)?;
-                Some(Self { stack: alloc.stack, period, ..event })
+        let (first, second) = match record {
+            Record::Alloc(alloc) => (allocated(alloc), None),
+            Record::Brief { alloc, freed } => {
+                (allocated(alloc), Some(Self { time: *freed, tid: 0, address: alloc.addr, ..plain }))
             }
-            Record::Free(free) => event(Kind::Freed, free.head, free.addr, 0),
-            Record::Take(take) => event(Kind::Taken, take.head, take.addr, take.len),
-            Record::Restore(restore) => event(Kind::Restored, restore.head, 0, 0),
-            _ => None,
-        }
+            Record::Free(free) => (Self { address: free.addr, ..plain }, None),
+            Record::Take(take) => (Self { kind: Kind::Taken, address: take.addr, bytes: take.len, ..plain }, None),
+            Record::Restore(_) => (Self { kind: Kind::Restored, ..plain }, None),
+            _ => return [None; 2],
+        };
+        let pid = pid(process);
+        [Some(first), second].map(|event| event.map(|event| Self { pid, ..event }))
     }
 }
 

@@ -209,8 +209,9 @@ fn order(sort: SortBy, a: &report::Stack, b: &report::Stack) -> std::cmp::Orderi
         SortBy::Size => by_size,
         SortBy::Count => b.held_count().cmp(&a.held_count()),
         // Of what does not grow, the trend is noise: it comes after all that may.
-        SortBy::Growth => (a.verdict.is_at_rest().cmp(&b.verdict.is_at_rest()))
-            .then_with(|| b.bytes_per_s.total_cmp(&a.bytes_per_s)),
+        SortBy::Growth => {
+            (a.verdict.is_at_rest().cmp(&b.verdict.is_at_rest())).then_with(|| b.bytes_per_s.total_cmp(&a.bytes_per_s))
+        }
         SortBy::Age => b.oldest_s.total_cmp(&a.oldest_s),
     };
     // The id last, so that equals keep their places from one report to the next.

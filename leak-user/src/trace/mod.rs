@@ -303,7 +303,7 @@ impl Trace {
         let mut forgotten = Ok(());
         self.upward.ring.drain(|record| {
             let slot = record.head().process;
-            if last != Some(slot) && matches!(record, Record::Alloc(_)) {
+            if last != Some(slot) && matches!(record, Record::Alloc(_) | Record::Brief { .. }) {
                 returned.insert(slot);
                 last = Some(slot);
             }

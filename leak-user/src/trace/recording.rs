@@ -114,10 +114,10 @@ impl Recording {
     /// Takes note of a record.
     pub fn note(&mut self, record: &Record<'_>, pid: impl FnOnce(u16) -> u32) {
         let Some(events) = &mut self.events else { return };
-        if let Some(event) = Event::of(record, pid)
-            && events.last_mut().is_none_or(|block| block.push(event))
-        {
-            events.push(Block::default());
+        for event in Event::of(record, pid).into_iter().flatten() {
+            if events.last_mut().is_none_or(|block| block.push(event)) {
+                events.push(Block::default());
+            }
         }
     }
 
