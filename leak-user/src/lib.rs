@@ -18,6 +18,7 @@ pub mod page;
 pub mod plot;
 pub mod probe;
 pub mod process;
+mod progress;
 pub mod report;
 pub mod session;
 pub mod symbolize;

@@ -7,7 +7,6 @@ mod args;
 mod attach;
 mod doctor;
 mod offline;
-mod progress;
 mod run;
 
 use std::process::ExitCode;

@@ -12,11 +12,11 @@ use clap::{Args, Subcommand};
 use super::{
     Outcome,
     args::{style, top},
-    progress::Progress,
 };
 use crate::{
     diff::{self, Change, StackDiff},
     export, flame, offline, page, plot,
+    progress::Progress,
     report::{Condition, Format, Renderer, Verdict},
     session::{Filter, Pattern, Session, View, Weight},
     text::printable,

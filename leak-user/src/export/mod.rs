@@ -8,6 +8,7 @@
 mod csv;
 mod json;
 mod names;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod pprof;
 mod rows;
@@ -92,7 +93,10 @@ pub fn write(format: Format, view: &View, out: &mut dyn Write) -> Result<()> {
         Format::Pprof => pprof::write(view, out),
         Format::Speedscope => speedscope::write(view, out),
         Format::Csv => csv::write(view, out),
+        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::write(view, out),
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => anyhow::bail!("this leaktrace was compiled without Parquet; export csv, or compile it with"),
     }
 }
 

@@ -6,7 +6,6 @@
 //! [`MIN_MOMENTS`] and [`MIN_SECONDS`]: then a stack is new.
 
 mod evidence;
-mod forecast;
 mod history;
 mod leak;
 mod past;
@@ -18,7 +17,6 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use evidence::{Evidence, Moment, Recorded};
-pub use forecast::{Forecast, forecast};
 pub use history::History;
 pub use leak::SHORTEST as SHORTEST_LEAK_S;
 pub use severity::Severity;

@@ -1,14 +1,14 @@
 //! How bad it is as a whole.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Judgement, Verdict};
+use super::Verdict;
 
 /// A leak this sure is worth waking someone for.
 const SURE: f64 = 0.9;
 
 /// How bad a report or a session is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Nothing grows.
@@ -29,31 +29,19 @@ impl Severity {
             Verdict::Plateau | Verdict::Churn | Verdict::New => Self::Good,
         }
     }
-
-    /// Of all stacks together: the worst of each.
-    pub fn of_all<'a>(judgements: impl IntoIterator<Item = &'a Judgement>) -> Self {
-        let each = judgements.into_iter().map(|judgement| Self::of(judgement.verdict, judgement.confidence));
-        each.max().unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn judged(verdict: Verdict, confidence: f64) -> Judgement {
-        Judgement { verdict, confidence, ..Judgement::default() }
-    }
-
     #[test]
-    fn only_a_sure_leak_is_critical_and_the_worst_stack_counts() {
-        let healthy = [judged(Verdict::Plateau, 0.99), judged(Verdict::Churn, 0.99), judged(Verdict::New, 0.0)];
-        assert_eq!(Severity::of_all(&healthy), Severity::Good);
-        assert_eq!(Severity::of_all(&[]), Severity::Good);
-        let growing = [healthy[0].clone(), judged(Verdict::Growing, 0.99), judged(Verdict::Leak, 0.89)];
-        assert_eq!(Severity::of_all(&growing), Severity::Warning);
-        let leaks = [growing[1].clone(), judged(Verdict::Leak, 0.9)];
-        assert_eq!(Severity::of_all(&leaks), Severity::Critical);
+    fn only_a_sure_leak_is_critical() {
+        let of = Severity::of;
+        assert_eq!([of(Verdict::Plateau, 0.99), of(Verdict::Churn, 0.99), of(Verdict::New, 0.0)], [Severity::Good; 3]);
+        assert_eq!([of(Verdict::Growing, 0.99), of(Verdict::Leak, 0.89)], [Severity::Warning; 2]);
+        assert_eq!(of(Verdict::Leak, 0.9), Severity::Critical);
+        assert!(Severity::Good < Severity::Warning && Severity::Warning < Severity::Critical);
     }
 
     #[test]

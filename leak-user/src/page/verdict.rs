@@ -1,7 +1,6 @@
 //! What a view amounts to, in one plain sentence, and what to do next.
 //!
-//! Promises a sentence for every view, also an empty one, in which names are safe to show. When memory runs out is said
-//! from the rate of what leaks or grows alone, the soonest of the control groups' limits and the system's memory.
+//! Promises a sentence for every view, also an empty one, in which names are safe to show.
 
 use std::fmt::Write as _;
 
@@ -16,9 +15,6 @@ use crate::{
 /// Functions of a stack that the sentence names, and columns of each.
 const NAMED: usize = 3;
 const COLUMNS: usize = 60;
-
-/// Farther off than this, memory running out is nobody's worry: 10 years in seconds.
-const FAR: f64 = 10.0 * 365.25 * 86_400.0;
 
 /// Bytes of RSS that may grow beside what is held before it is worth a word.
 const UNEXPLAINED: u64 = 16 << 20;
@@ -40,15 +36,9 @@ pub struct Headline {
 pub fn headline(view: &View) -> Headline {
     let worst = worst(view);
     let judged = view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
-    Headline {
-        severity: Severity::of_all(view.stacks.iter().map(|stack| &stack.judgement)),
-        judged,
-        sentence: sentence(view, &worst),
-        next: next(view, &worst),
-    }
+    Headline { severity: view.outlook().severity, judged, sentence: sentence(view, &worst), next: next(view, &worst) }
 }
 
-/// How bad the worst of the stacks is.
 /// The stacks that leak, or if none does those that grow: the fastest first.
 fn worst(view: &View) -> Vec<&StackView> {
     let of = |verdict| view.stacks.iter().filter(move |stack| stack.judgement.verdict == verdict);
@@ -78,7 +68,7 @@ fn sentence(view: &View, worst: &[&StackView]) -> String {
     }
     let sure = percent(first.judgement.confidence * 100.0);
     let _ = write!(text, ": {}; {sure} sure", chain(first));
-    if let Some(end) = end(view) {
+    if let Some(end) = view.outlook().end() {
         let _ = write!(text, "; {end}");
     }
     text
@@ -127,39 +117,6 @@ fn chain(stack: &StackView) -> String {
         _ => chain.push("…".to_owned()),
     }
     chain.join(" ← ")
-}
-
-/// When memory runs out at this rate.
-fn end(view: &View) -> Option<String> {
-    let last = view.last();
-    let rate_of = |is_in: &dyn Fn(u32) -> bool| -> f64 {
-        let rising = |stack: &&StackView| matches!(stack.judgement.verdict, Verdict::Leak | Verdict::Growing);
-        let of = view.stacks.iter().filter(rising).filter(|stack| is_in(stack.pid));
-        of.map(|stack| stack.judgement.bytes_per_s.max(0.0)).sum()
-    };
-    let mut ends: Vec<(f64, String)> = Vec::new();
-    let mut add = |room: u64, rate: f64, what: String| {
-        let seconds = room as f64 / rate;
-        if rate >= 1.0 && seconds < FAR {
-            ends.push((seconds, what));
-        }
-    };
-    for group in last.memory.iter().filter_map(|memory| memory.cgroup.as_ref()) {
-        if let Some(limit) = group.limit_bytes {
-            let in_it = |pid: u32| {
-                last.memory.iter().any(|memory| {
-                    memory.pid == pid && memory.cgroup.as_ref().is_some_and(|other| other.path == group.path)
-                })
-            };
-            let what = format!("the limit of {} is reached", bytes(limit));
-            add(limit.saturating_sub(group.bytes), rate_of(&in_it), what);
-        }
-    }
-    if let Some(room) = last.memory.iter().filter_map(|memory| memory.system_available_bytes).min() {
-        add(room, rate_of(&|_| true), format!("the {} that the system has left are used up", bytes(room)));
-    }
-    let (when, what) = ends.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    Some(format!("at this rate {what} in {}", seconds(when)))
 }
 
 fn next(view: &View, worst: &[&StackView]) -> Vec<String> {

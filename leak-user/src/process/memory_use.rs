@@ -27,6 +27,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// Whether the process is in this control group.
+    pub fn is_in(&self, group: &Cgroup) -> bool {
+        self.cgroup.as_ref().is_some_and(|own| own.path == group.path)
+    }
+
     /// The control group, if it tells something of the process: it has a limit, or is the process's for a good part.
     pub fn telling_cgroup(&self) -> Option<&Cgroup> {
         let resident = self.rss_bytes.saturating_mul(4);
@@ -47,13 +52,17 @@ pub struct Cgroup {
 
 /// What is known of a process now; of one that is gone, only its pid.
 pub fn memory_of(pid: u32) -> Memory {
+    Memory { pss_bytes: pss(pid), ..limits_of(pid) }
+}
+
+/// The same but for what is shared: to ask for that takes the longer the more memory the process has.
+pub fn limits_of(pid: u32) -> Memory {
     let mut memory = Memory { pid, system_available_bytes: available(), ..Memory::default() };
     let Ok(process) = Process::new(pid.cast_signed()) else { return memory };
     if let Ok(status) = process.status() {
         memory.rss_bytes = status.vmrss.unwrap_or(0) * 1024;
         memory.swap_bytes = status.vmswap.map(|kib| kib * 1024);
     }
-    memory.pss_bytes = pss(pid);
     memory.cgroup = cgroup(&process);
     memory
 }

@@ -6,6 +6,7 @@
 mod condition;
 pub(crate) mod folded;
 pub(crate) mod json;
+mod outlook;
 mod render;
 mod table;
 
@@ -21,6 +22,7 @@ pub use crate::{
     symbolize::{Frame, FrameKind},
 };
 pub use condition::Condition;
+pub use outlook::{Limit, Limiter, Outlook};
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
@@ -52,6 +54,9 @@ pub struct Report {
     pub cost: Cost,
     /// How far stacks were walked.
     pub walks: Walks,
+    /// What all stacks amount to, also those that `stacks` has no room for.
+    #[serde(default)]
+    pub outlook: Outlook,
     /// The stacks, in the order asked for, after filters.
     pub stacks: Vec<Stack>,
 }
@@ -79,6 +84,7 @@ impl Report {
             loss,
             cost,
             walks,
+            outlook: Outlook::default(),
             stacks: Vec::new(),
         }
     }

@@ -76,7 +76,7 @@ impl Renderer {
 #[cfg(test)]
 pub(crate) mod sample {
     use super::super::*;
-    use crate::symbolize::FrameKind;
+    use crate::{process::memory_use::Memory, symbolize::FrameKind};
 
     /// A function of a module with a source line.
     pub fn frame(function: &str, file: &str, line: u32) -> Frame {
@@ -164,6 +164,8 @@ pub(crate) mod sample {
         let growing = stack(12_897_485, 402, 1843.0, Verdict::Growing, deep().split_off(22));
         let mut fresh = stack(96, 1, 0.0, Verdict::New, Vec::new());
         fresh.oldest_s = 0.4;
+        let stacks = vec![leak, growing, fresh];
+        let left = Memory { pid: 4242, system_available_bytes: Some(1 << 30), ..Memory::default() };
         Report {
             schema: SCHEMA.into(),
             time: "2025-11-21T03:12:44Z".into(),
@@ -208,7 +210,8 @@ pub(crate) mod sample {
                 tracer_rss_bytes: 22_331_392,
             },
             walks: Walks { whole: 9_866_667, no_rule: 9_876, ..Walks::default() },
-            stacks: vec![leak, growing, fresh],
+            outlook: Outlook::of(stacks.iter().map(Stack::told), || vec![left]),
+            stacks,
         }
     }
 

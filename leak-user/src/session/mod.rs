@@ -3,8 +3,8 @@
 //! A session is written while tracing goes on and can be read at any moment, also after the tracer was killed. It holds
 //! names and numbers, and where events were asked for the addresses of blocks: it can be given to others.
 
-mod bytes;
-mod columns;
+pub mod bytes;
+pub mod columns;
 pub mod events;
 mod filter;
 mod moment;

@@ -1,7 +1,7 @@
 //! A view as the report that tracing would have printed at its last snapshot.
 
 use super::{Point, StackView, View};
-use crate::report::{Report, Stack, SumErrors};
+use crate::report::{Outlook, Report, Stack, SumErrors};
 
 impl View {
     /// The report of the last snapshot with at most `top` of the stacks, those that hold most first.
@@ -11,8 +11,18 @@ impl View {
         let mut report = self.last().report.clone();
         report.mode.sorted_by = "size".into();
         let sampled = report.totals.errors.is_some();
+        report.outlook = self.outlook();
         report.stacks = self.stacks.iter().take(top).map(|stack| as_reported(stack, sampled)).collect();
         report
+    }
+
+    /// What all stacks amount to at the last snapshot.
+    pub fn outlook(&self) -> Outlook {
+        let told = |stack: &StackView| {
+            let judgement = &stack.judgement;
+            (stack.pid, judgement.verdict, judgement.confidence, judgement.bytes_per_s)
+        };
+        Outlook::of(self.stacks.iter().map(told), || self.last().memory.clone())
     }
 }
 

@@ -8,15 +8,16 @@ use leak_ebpf::{Counter, WalkEnd};
 
 use super::fleet::Fleet;
 use crate::{
-    growth::{self, Evidence, History},
+    growth::{self, Evidence, History, Judgement},
     ledger::{Ages, Amount, Ledger, Notes, Stack, StackIndex, Sums},
     probe::counts::Snapshot,
     process::{
+        memory_use::limits_of,
         modules::{Location, Module},
         monotonic_now,
         origin::Origin,
     },
-    report::{self, Allocation, Condition, Loss, Report, SumErrors, TotalErrors, Totals, Walks},
+    report::{self, Allocation, Condition, Loss, Outlook, Report, SumErrors, TotalErrors, Totals, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -95,9 +96,13 @@ impl Draft {
     ) -> Self {
         let now = monotonic_now();
         let youngest = now.saturating_sub(selection.older.as_nanos() as u64);
-        let mut held: HashMap<StackIndex, Held, RandomState> = HashMap::default();
+        let mut held: Vec<Held> = Vec::new();
         ledger.for_each_outstanding(|block| {
-            let held = held.entry(block.stack).or_default();
+            let place = block.stack.place();
+            if held.len() <= place {
+                held.resize_with(place + 1, Held::default);
+            }
+            let held = &mut held[place];
             held.ages.add(now.saturating_sub(block.time), whole(block.amount.bytes));
             if block.time <= youngest {
                 let side = if block.is_watched { &mut held.outstanding } else { &mut held.unknown };
@@ -111,21 +116,32 @@ impl Draft {
             let told = report.processes.iter().find(|told| told.pid == pid).filter(|_| gaps.contains(&process));
             told.map_or(1.0, |told| told.watched_s / report.elapsed_s)
         };
-        let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = ledger
+        let selected: Vec<(StackIndex, &Stack, &Held)> = ledger
             .stacks()
             .filter(|(_, stack)| !selection.strict || stack.sums.freed.seen == 0)
-            .filter_map(|(index, stack)| {
-                let held = held.get(&index).filter(|held| held.oldest.is_some())?;
+            .filter_map(|(index, stack)| Some((index, stack, held.get(index.place())?)))
+            .filter(|(.., held)| held.oldest.is_some())
+            .collect();
+        let least = if report.last { 0 } else { least_of_most(&selected) };
+        let mut shown: Vec<(StackIndex, &Stack, report::Stack)> = selected
+            .into_iter()
+            .map(|(index, stack, held)| {
                 let history = histories.get(index.place()).filter(|(id, _)| *id == stack.id);
                 let history = history.map_or(&NO_HISTORY, |(_, history)| history);
                 let pid = fleet.pid(stack.process).unwrap_or(0);
-                let evidence = Evidence::live(history, &held.ages, stack, watched_share(stack.process, pid));
-                Some((index, stack, summarize(stack, held, &evidence, pid, now)))
+                let judged = if held.ages.total() >= least {
+                    growth::judge(&Evidence::live(history, &held.ages, stack, watched_share(stack.process, pid)))
+                } else {
+                    Judgement { why: "holds too little to be judged before the end".to_owned(), ..Judgement::default() }
+                };
+                (index, stack, summarize(stack, held, judged, pid, now))
             })
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
         report.mode.sorted_by = sort.name().into();
         let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack));
+        let told = shown.iter().map(|(.., stack)| stack.told());
+        report.outlook = Outlook::of(told, || fleet.pids().into_iter().map(limits_of).collect());
         shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {
@@ -142,9 +158,21 @@ impl Draft {
 /// Of a stack that has only just come.
 static NO_HISTORY: History = History::new();
 
-fn summarize(stack: &Stack, held: &Held, evidence: &Evidence<'_>, pid: u32, now: u64) -> report::Stack {
+/// How many stacks a report judges while tracing goes on, those that hold most: a judgement takes some 10 µs, in which the
+/// ring is not read. The last report judges all.
+const MOST_JUDGED: usize = 10_000;
+
+/// The bytes that a stack must hold to be among so many.
+fn least_of_most(selected: &[(StackIndex, &Stack, &Held)]) -> u64 {
+    if selected.len() <= MOST_JUDGED {
+        return 0;
+    }
+    let mut sizes: Vec<u64> = selected.iter().map(|(.., held)| held.ages.total()).collect();
+    *sizes.select_nth_unstable_by(MOST_JUDGED - 1, |a, b| b.cmp(a)).1
+}
+
+fn summarize(stack: &Stack, held: &Held, judged: Judgement, pid: u32, now: u64) -> report::Stack {
     let allocated = stack.sums.allocated;
-    let judged = growth::judge(evidence);
     let Held { outstanding, unknown, oldest, .. } = held;
     report::Stack {
         id: format!("{:016x}", stack.id),

@@ -18,6 +18,7 @@ use crate::{
     memory,
     notice::Notices,
     process::{memory_use::memory_of, modules::Location},
+    progress::Steps,
     report::Renderer,
     session::{Head, Recorder, events::Block},
     symbolize::Symbolizer,
@@ -167,11 +168,15 @@ impl Clerk {
     }
 
     fn write(&mut self, mut draft: Draft) -> io::Result<()> {
+        let is_told = self.notices != Notices::Quiet;
+        let mut steps = is_told.then(|| Steps::of("naming the calls of stack", draft.calls.len()));
         let stacks = draft.report.stacks.iter_mut().zip(&draft.calls).zip(&draft.origins);
         for ((stack, calls), origin) in stacks {
+            steps.iter_mut().for_each(Steps::step);
             let frames = |call: &Location| self.symbolizer.frames(&draft.modules, origin.as_ref(), *call).to_vec();
             stack.frames = calls.iter().flat_map(frames).collect();
         }
+        drop(steps);
         let mut out = io::stdout().lock();
         self.renderer.write(&draft.report, &mut out)?;
         out.flush()?;

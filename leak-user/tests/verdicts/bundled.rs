@@ -10,7 +10,7 @@ use crate::{
     replay::Look,
 };
 
-const SAMPLED: Look = Look { every: 5.0, period: 512 << 10 };
+const SAMPLED: Look = Look { period: 512 << 10, ..Look::EXACT };
 const OFTEN: Look = Look { every: 1.0, ..Look::EXACT };
 
 /// A leak from the beginning, to be told within so many seconds.

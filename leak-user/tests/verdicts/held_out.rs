@@ -142,7 +142,7 @@ pub const SCENARIOS: &[Scenario] = &[
         p.leak(10.0 * HOUR, NEVER, 0.1, 500);
     }),
     Scenario {
-        look: Look { every: 10.0, period: 512 << 10 },
+        look: Look { every: 10.0, period: 512 << 10, ..Look::EXACT },
         ..of("a sampled leak of one in twenty", 1800.0, &[Leaks { from: 0.0, within: 1500.0 }], |p| {
             for born in p.times(0.0, NEVER, 60.0) {
                 let life = if p.random.chance(0.05) { NEVER } else { p.random.wait(2.0) };
@@ -151,7 +151,7 @@ pub const SCENARIOS: &[Scenario] = &[
         })
     },
     Scenario {
-        look: Look { every: 10.0, period: 512 << 10 },
+        look: Look { every: 10.0, period: 512 << 10, ..Look::EXACT },
         ..of("a sampled cache", 1500.0, HEALTHY, |p| {
             let times = p.times(0.0, NEVER, 60.0);
             p.cache(&times, 5000, 32_768, true);

@@ -18,6 +18,17 @@ pub enum Label {
     Stops { from: f64, until: f64, within: f64 },
 }
 
+impl Label {
+    /// The same with so many times as long to be told.
+    fn within(self, longer: f64) -> Self {
+        match self {
+            Self::Healthy => self,
+            Self::Leaks { from, within } => Self::Leaks { from, within: within * longer },
+            Self::Stops { from, until, within } => Self::Stops { from, until, within: within * longer },
+        }
+    }
+}
+
 /// Of the judgements after a leak was due, at least this share must say so.
 const MOSTLY: f64 = 2.0 / 3.0;
 
@@ -39,9 +50,19 @@ pub struct Scenario {
 impl Scenario {
     /// What is wrong with the verdicts, if anything.
     pub fn check(&self, seed: u64) -> Vec<String> {
+        self.check_by(self.look, self.labels, seed)
+    }
+
+    /// The same where allocations are watched in bursts only, and leaks may take this many times as long to tell.
+    pub fn check_in_bursts(&self, bursts: (f64, f64), longer: f64, seed: u64) -> Vec<String> {
+        let labels: Vec<Label> = self.labels.iter().map(|label| label.within(longer)).collect();
+        self.check_by(Look { bursts: Some(bursts), ..self.look }, &labels, seed)
+    }
+
+    fn check_by(&self, look: Look, labels: &[Label], seed: u64) -> Vec<String> {
         let mut program = Program::new(seed, self.horizon);
         (self.build)(&mut program);
-        complaints(self.name, program, self.look, self.labels, seed)
+        complaints(self.name, program, look, labels, seed)
     }
 }
 

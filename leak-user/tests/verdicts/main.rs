@@ -18,12 +18,16 @@ use label::Scenario;
 const SEEDS: u64 = 3;
 
 fn check(scenarios: &[Scenario]) {
+    check_each(scenarios, Scenario::check);
+}
+
+fn check_each(scenarios: &[Scenario], check: impl Fn(&Scenario, u64) -> Vec<String> + Copy + Send) {
     let jobs: Vec<(&Scenario, u64)> =
         scenarios.iter().flat_map(|scenario| (0..SEEDS).map(move |seed| (scenario, seed))).collect();
     let halves = [0, 1].map(|half| jobs.iter().skip(half).step_by(2).copied().collect::<Vec<_>>());
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let threads = halves.map(|half| {
-            scope.spawn(move || half.into_iter().flat_map(|(scenario, seed)| scenario.check(seed)).collect::<Vec<_>>())
+            scope.spawn(move || half.into_iter().flat_map(|(scenario, seed)| check(scenario, seed)).collect::<Vec<_>>())
         });
         threads.into_iter().flat_map(|thread| thread.join().expect("a check")).collect()
     });
@@ -38,6 +42,13 @@ fn every_bundled_leak_is_called_one_in_time_and_nothing_healthy_ever_is() {
 #[test]
 fn nor_is_anything_wrong_with_scenarios_that_were_held_out() {
     check(held_out::SCENARIOS);
+}
+
+#[test]
+fn where_allocations_are_watched_in_bursts_leaks_are_told_later_and_nothing_healthy_ever_is() {
+    for bursts in [(5.0, 5.0), (5.0, 20.0)] {
+        check_each(bundled::SCENARIOS, |scenario, seed| scenario.check_in_bursts(bursts, 3.0, seed));
+    }
 }
 
 #[test]

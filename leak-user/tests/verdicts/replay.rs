@@ -18,10 +18,24 @@ pub struct Look {
     pub every: f64,
     /// Mean bytes between samples.
     pub period: u64,
+    /// Allocations are watched for so many seconds, then not for as many as the second says; frees of what is known are all
+    /// the time.
+    pub bursts: Option<(f64, f64)>,
 }
 
 impl Look {
-    pub const EXACT: Self = Self { every: 5.0, period: EXACT };
+    pub const EXACT: Self = Self { every: 5.0, period: EXACT, bursts: None };
+
+    /// For how many seconds allocations had been watched at a time.
+    fn watched_s(&self, now: f64) -> f64 {
+        let Some((on, off)) = self.bursts else { return now };
+        (now / (on + off)).floor() * on + (now % (on + off)).min(on)
+    }
+
+    /// Whether allocations are watched at a time.
+    fn watches(&self, now: f64) -> bool {
+        self.bursts.is_none_or(|(on, off)| now % (on + off) < on)
+    }
 }
 
 /// A judgement of a site.
@@ -64,6 +78,8 @@ impl Snapshots {
 struct Site {
     history: History,
     snapshots: Snapshots,
+    /// When it was first seen, by the clock.
+    first_s: Option<f64>,
 }
 
 /// All judgements of a program: from the history of a live trace, and from evenly spread snapshots as of a session.
@@ -72,6 +88,9 @@ pub fn replay(program: &mut Program, look: Look) -> (Vec<Judged>, Vec<Judged>) {
     for life in 0..program.lives.len() {
         let of = program.lives[life];
         let drawn = of.bytes.max(1) as f64 / look.period as f64;
+        if !look.watches(of.born) {
+            continue;
+        }
         if look.period > EXACT && !program.random.chance(-(-drawn).exp_m1()) {
             continue;
         }
@@ -100,9 +119,10 @@ pub fn replay(program: &mut Program, look: Look) -> (Vec<Judged>, Vec<Judged>) {
         for (place, site) in seen.iter_mut().enumerate() {
             let stack = stack_of(&ledger, place);
             if stack.sums.allocated.seen > 0 {
-                let moment = Moment::of_sums(now, &stack.sums);
+                let moment = Moment::of_sums(look.watched_s(now), &stack.sums);
                 site.history.tick(moment);
                 site.snapshots.tick(moment);
+                site.first_s.get_or_insert(now);
             }
         }
         if now + 1e-9 < next_judgement {
@@ -112,16 +132,16 @@ pub fn replay(program: &mut Program, look: Look) -> (Vec<Judged>, Vec<Judged>) {
         let ages = ages_of_sites(&ledger, now, sites);
         for (place, site) in seen.iter().enumerate().filter(|(_, site)| !site.history.moments().is_empty()) {
             let stack = stack_of(&ledger, place);
-            let evidence = Evidence::live(&site.history, &ages[place], stack, 1.0);
+            let evidence = Evidence::live(&site.history, &ages[place], stack, look.watched_s(now) / now);
             let told =
                 |evidence: &Evidence<'_>| Judged { seconds: now, site: place as u32, judgement: judge(evidence) };
             live.push(told(&evidence));
-            let last = Moment::of_sums(now, &stack.sums);
+            let last = Moment::of_sums(look.watched_s(now), &stack.sums);
             let mut moments = site.snapshots.moments.clone();
-            if moments.last().is_none_or(|before| before.seconds < now) {
+            if moments.last().is_none_or(|before| before.seconds < last.seconds) {
                 moments.push(last);
             }
-            let clock_s = now - moments[0].seconds;
+            let clock_s = now - site.first_s.unwrap_or(now);
             recorded.push(told(&Evidence { moments: &moments, clock_s, ..evidence }));
         }
     }

@@ -24,7 +24,7 @@ fn the_sentence_says_how_fast_where_how_sure_and_how_long() {
     assert_eq!(
         said.sentence,
         "1 stack leaks 99.0 KiB/s in redis-server: je_malloc ← zmalloc_usable ← _sdsnewlen ← …; 97 % sure; at this \
-         rate the limit of 512.0 MiB is reached in 46 m 15 s"
+         rate the limit of 512.0 MiB is reached in 47 m 06 s"
     );
     assert!(said.next[0].starts_with("Look at /build/redis-7.2/src/zmalloc.c:134, zmalloc_usable: "), "{said:?}");
     assert!(said.next.iter().any(|next| next.starts_with("Compare two snapshots, by their labels")), "{said:?}");
@@ -45,7 +45,7 @@ fn the_soonest_end_is_told() {
     for snapshot in &mut view.snapshots {
         snapshot.memory[0].system_available_bytes = Some(10 << 20);
     }
-    assert!(headline(&view).sentence.ends_with("the 10.0 MiB that the system has left are used up in 1 m 42 s"));
+    assert!(headline(&view).sentence.ends_with("the 10.0 MiB that the system has left are used up in 1 m 43 s"));
     for snapshot in &mut view.snapshots {
         snapshot.memory.clear();
     }

@@ -4,8 +4,9 @@
 
 use std::fmt::Write as _;
 
-use super::super::{Loss, Process, Report, Watching};
+use super::super::{Loss, Outlook, Process, Report, Watching};
 use super::page::{Ink, KEY_WIDTH, Page};
+use crate::growth::Severity;
 use crate::text::{printable, shorten_middle};
 use crate::units::{bytes, count, percent, plural, seconds};
 
@@ -19,9 +20,22 @@ pub fn header(page: &mut Page, report: &Report) {
         let _ = write!(title, ", \"{}\"", printable(label));
     }
     page.paragraph("", &title, Ink::Bold);
+    verdict(page, &report.outlook);
     trace(page, report);
     page.paragraph("cost:", &cost(report), Ink::Plain);
     budget(page, report);
+}
+
+/// What it all amounts to.
+pub fn verdict(page: &mut Page, outlook: &Outlook) {
+    let (how_bad, ink) = match outlook.severity {
+        Severity::Good => ("", Ink::Plain),
+        Severity::Warning => ("WARNING, ", Ink::Yellow),
+        Severity::Critical => ("CRITICAL, ", Ink::Red),
+    };
+    if let Some(words) = outlook.words() {
+        page.paragraph("verdict:", &format!("{how_bad}{words}"), ink);
+    }
 }
 
 /// What holds for all that was traced up to this report: whose memory, how traced, how much, and what was lost.
