@@ -124,6 +124,52 @@ fn a_session_is_marked_from_outside_and_read_while_it_is_recorded_and_in_every_f
 }
 
 #[test]
+fn what_a_hostile_program_calls_itself_is_inert_in_every_form() {
+    let machine = Machine::shared();
+    let scratch = Scratch::new();
+    let (program, names) = (scratch.path("<img src=x>\x1b[2J"), scratch.path("names"));
+    let hostile = [
+        (&b"cache_thumbnail"[..], &b"<script>alert(1)</script>"[..]),
+        (b"remember_session", b"\x1b[2J\x1b]0;x\x07\xe2\x80\xae;\r"),
+        (b"append_audit_line", b"\xff\xfe\x80name"),
+        (b"cache_page", &[b'A'; 1 << 20]),
+    ];
+    let lines: Vec<Vec<u8>> = hostile.iter().map(|(old, new)| [old, &b" "[..], new, b"\n"].concat()).collect();
+    fs::write(&names, lines.concat()).expect("a list of names");
+    let mut objcopy = Command::new("objcopy");
+    objcopy.arg("--strip-debug").arg(format!("--redefine-syms={}", text(&names)));
+    assert!(objcopy.arg(crate::harness::target_path("demo")).arg(&program).status().expect("objcopy").success());
+    let mut demo = Target::start(&machine, Command::new(&program));
+    demo.hear();
+    let file = scratch.path("hostile.leak");
+    let session = text(&file);
+    let arguments = format!("-w {session} --snapshot-interval 500ms -d 6 --events 60");
+    let live = machine.attach(demo.pid(), &arguments).wait().well();
+    let mut forms: Vec<Vec<&str>> = ["summary", "table", "tree", "stats", "flamegraph", "html", "parse", "diff"]
+        .map(|command| vec![command, session])
+        .into();
+    forms.extend(["json", "folded", "speedscope", "csv"].map(|format| vec!["export", "--format", format, session]));
+    let plots = scratch.path("plots");
+    leaktrace(&machine, &["plot", session, "-o", text(&plots)]).well();
+    let words = fs::read_to_string(plots.join("report.txt")).expect("a report");
+    let printed = forms.iter().map(|form| (form[..].join(" "), leaktrace(&machine, form).well().output));
+    for (form, output) in printed.chain([("live".to_owned(), live.output), ("plot".to_owned(), words)]) {
+        // A line of CSV ends as its standard says.
+        let output = output.replace("\r\n", "\n");
+        let acts = |c: char| c.is_control() && !"\n\t".contains(c) || "\u{202e}\u{2028}".contains(c);
+        assert!(!output.contains(acts), "{form}: {:?}", output.split(acts).next());
+        let is_markup = form.starts_with("html") || form.starts_with("flamegraph");
+        assert!(!is_markup || !output.contains("<script>alert") && !output.contains("<img src=x"), "{form}");
+        let longest = output.split(|c| c != 'A').map(str::len).max().unwrap_or(0);
+        assert!(longest < 5000, "{form}: a name of {longest} letters");
+        assert!(
+            form != "live" || longest > 8 && output.contains("\\x1b[2J") && output.contains("alert(1)"),
+            "{output}"
+        );
+    }
+}
+
+#[test]
 fn a_recorder_that_is_killed_leaves_a_session_that_is_whole() {
     let machine = Machine::shared();
     let (demo, scratch) = (demo(&machine), Scratch::new());

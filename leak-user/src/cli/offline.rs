@@ -276,7 +276,8 @@ fn finish(mut out: impl Write, write: impl FnOnce(&mut dyn Write) -> Result<()>)
 /// An event a line: seconds, process, thread, what, address, bytes, stack; then, once, each stack's calls.
 fn parse_events(path: &Path) -> Result<()> {
     let session = Session::open(path)?;
-    let mut has_events = false;
+    // Who reads no further has had some.
+    let mut has_events = true;
     finish(BufWriter::new(io::stdout().lock()), |out| {
         has_events = offline::events(&session, out)?;
         Ok(())

@@ -27,7 +27,6 @@ use self::{
 use crate::{
     report::Report,
     session::{StackView, View},
-    text::printable,
     units,
 };
 
@@ -109,7 +108,7 @@ fn labels(stack: &StackView, strings: &mut Strings) -> Vec<Label> {
     text.into_iter().chain([rate]).collect()
 }
 
-/// What a person should know who reads the profile alone. Tools print it as it is, so it is made fit for a terminal.
+/// What a person should know who reads the profile alone.
 fn comments(report: &Report) -> Vec<String> {
     let mut all = vec![
         concat!(
@@ -119,9 +118,12 @@ fn comments(report: &Report) -> Vec<String> {
         )
         .to_owned(),
     ];
-    all.extend(report.processes.iter().map(|process| {
-        format!("process: {} (pid {}), {}", printable(&process.comm), process.pid, printable(&process.exe))
-    }));
+    all.extend(
+        report
+            .processes
+            .iter()
+            .map(|process| format!("process: {} (pid {}), {}", process.comm, process.pid, process.exe)),
+    );
     if report.mode.sample_bytes > 1 {
         let period = units::bytes(report.mode.sample_bytes);
         all.push(format!("mode: a sample every {period} on average, so figures are estimates"));
@@ -131,7 +133,7 @@ fn comments(report: &Report) -> Vec<String> {
         let frees = units::plural(report.loss.frees, "free");
         all.push(format!("lost: {lost} and {frees}, or what could not be counted"));
     }
-    all.extend(report.label.iter().map(|label| format!("label: {}", printable(label))));
+    all.extend(report.label.iter().map(|label| format!("label: {label}")));
     all
 }
 

@@ -9,9 +9,10 @@ use super::{
 use crate::{
     export::names,
     report::{Frame, folded},
+    text::printable,
 };
 
-/// Every text once.
+/// Every text once, fit for a terminal: the tools that read profiles print names as they are.
 pub struct Strings {
     /// All of them; the first is empty, as the format demands.
     pub all: Vec<String>,
@@ -27,12 +28,13 @@ impl Default for Strings {
 impl Strings {
     /// The place of this text.
     pub fn index_of(&mut self, text: &str) -> i64 {
-        if let Some(index) = self.known.get(text) {
+        let text = printable(text);
+        if let Some(index) = self.known.get(&*text) {
             return *index;
         }
         let index = self.all.len() as i64;
-        self.all.push(text.to_owned());
-        self.known.insert(text.to_owned(), index);
+        self.all.push(text.clone().into_owned());
+        self.known.insert(text.into_owned(), index);
         index
     }
 }
