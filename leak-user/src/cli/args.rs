@@ -148,9 +148,9 @@ pub struct TraceArgs {
     /// Replace the session's file if it is there
     #[arg(long, requires = "write")]
     force: bool,
-    /// Time between snapshots of the session
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = snapshot_interval, allow_negative_numbers = true)]
-    snapshot_interval: Duration,
+    /// Time between snapshots of the session [default: 30s, and less in the first minutes]
+    #[arg(long, value_name = "TIME", value_parser = snapshot_interval, allow_negative_numbers = true)]
+    snapshot_interval: Option<Duration>,
     /// Keep every allocation and free in the session, too
     #[arg(long, requires = "write")]
     events: bool,

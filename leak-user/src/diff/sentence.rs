@@ -2,6 +2,7 @@
 
 use super::{Change, StackDiff, change::grows};
 use crate::{
+    growth::Verdict,
     offline::{names, signed},
     text::shorten_middle,
     units::plural,
@@ -27,10 +28,15 @@ pub fn summary(stacks: &[StackDiff]) -> String {
     }
 }
 
-/// Whether a stack has grown and does not any more.
+/// Whether a stack has leaked, or grown to much more than it holds now, and does not grow any more.
 fn is_fixed(stack: &StackDiff) -> bool {
-    let did = stack.before.as_ref().is_some_and(|figures| grows(figures.verdict));
-    let does = stack.after.as_ref().is_some_and(|figures| grows(figures.verdict) && figures.held_bytes > 0);
+    let after = stack.after.as_ref().map_or(0, |figures| figures.held_bytes);
+    let did = stack.before.as_ref().is_some_and(|figures| match figures.verdict {
+        Verdict::Leak => true,
+        Verdict::Growing => after < figures.held_bytes / 2,
+        _ => false,
+    });
+    let does = after > 0 && stack.after.as_ref().is_some_and(|figures| grows(figures.verdict));
     matches!(stack.change, Change::Better | Change::Gone) && did && !does
 }
 

@@ -35,7 +35,7 @@ use leak_ebpf::{Counter, EXACT, Record, Walk};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
-    time::{Interval, MissedTickBehavior, interval, interval_at, sleep_until},
+    time::{MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
 pub use draft::{Selection, SortBy};
@@ -230,7 +230,7 @@ impl Trace {
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
         let mut reports_made = 0;
-        let mut snapshots = self.plan.keep.as_ref().map(|keep| interval(keep.interval));
+        let mut next_snapshot = self.plan.keep.is_some().then_some(start);
         let mut marks = Marks::listen(self.notices);
         loop {
             tokio::select! {
@@ -248,9 +248,11 @@ impl Trace {
                         return Ok(End::OutputClosed);
                     }
                 }
-                () = tick(snapshots.as_mut()) => {
+                () = until(next_snapshot) => {
                     self.drain()?;
                     self.record(reporter, None, false)?;
+                    let wait = self.plan.keep.as_ref().map(|keep| keep.wait_at(start.elapsed()));
+                    next_snapshot = next_snapshot.zip(wait).map(|(due, wait)| (due + wait).max(tokio::time::Instant::now()));
                 }
                 request = marks.next() => {
                     if request.is_for(&self.fleet.pids()) {
@@ -417,15 +419,6 @@ impl Trace {
         report.last = last;
         report.label = label.map(str::to_owned);
         Ok(report)
-    }
-}
-
-async fn tick(interval: Option<&mut Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => future::pending().await,
     }
 }
 

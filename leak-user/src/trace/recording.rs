@@ -32,10 +32,27 @@ pub struct Keep {
     pub path: PathBuf,
     /// Whether a file that is there is replaced.
     pub force: bool,
-    /// Time between snapshots.
-    pub interval: Duration,
+    /// Time between snapshots. If none is given it is [`USUAL`], and less in the beginning: a trace of two minutes is to
+    /// show more than its ends.
+    pub interval: Option<Duration>,
     /// Whether every event is kept as well.
     pub events: bool,
+}
+
+/// Time between snapshots of a trace that has lasted for a while.
+const USUAL: Duration = Duration::from_secs(30);
+
+/// Time between its first ones.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// In the beginning a trace becomes longer by this part from one snapshot to the next.
+const LONGER_BY: u32 = 8;
+
+impl Keep {
+    /// How long the next snapshot is to wait when one was made so long after tracing began.
+    pub fn wait_at(&self, elapsed: Duration) -> Duration {
+        self.interval.unwrap_or_else(|| (elapsed / LONGER_BY).clamp(FIRST, USUAL))
+    }
 }
 
 /// What was handed over so far.
@@ -162,5 +179,29 @@ fn point(stack: &Stack) -> Point {
         freed_bytes: whole(sums.freed.bytes),
         freed_count: whole(sums.freed.count),
         bytes_stderr: whole(sums.held().bytes_stderr()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshots(interval: Option<Duration>, until: Duration) -> usize {
+        let keep = Keep { path: PathBuf::new(), force: false, interval, events: false };
+        let mut elapsed = Duration::ZERO;
+        std::iter::repeat_with(|| {
+            elapsed += keep.wait_at(elapsed);
+            elapsed
+        })
+        .take_while(|elapsed| *elapsed <= until)
+        .count()
+    }
+
+    #[test]
+    fn a_short_trace_has_as_many_snapshots_as_verdicts_need_and_a_long_one_few_more_than_its_share() {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        assert!((20..40).contains(&snapshots(None, 2 * minute)), "{}", snapshots(None, 2 * minute));
+        assert!((2880..2920).contains(&snapshots(None, day)), "{}", snapshots(None, day));
+        assert_eq!(snapshots(Some(minute), day), 1440);
     }
 }
