@@ -128,11 +128,12 @@ fn what_a_hostile_program_calls_itself_is_inert_in_every_form() {
     let machine = Machine::shared();
     let scratch = Scratch::new();
     let (program, names) = (scratch.path("<img src=x>\x1b[2J"), scratch.path("names"));
+    let long = vec![b'A'; 1 << 20];
     let hostile = [
         (&b"cache_thumbnail"[..], &b"<script>alert(1)</script>"[..]),
         (b"remember_session", b"\x1b[2J\x1b]0;x\x07\xe2\x80\xae;\r"),
         (b"append_audit_line", b"\xff\xfe\x80name"),
-        (b"cache_page", &[b'A'; 1 << 20]),
+        (b"cache_page", &long),
     ];
     let lines: Vec<Vec<u8>> = hostile.iter().map(|(old, new)| [old, &b" "[..], new, b"\n"].concat()).collect();
     fs::write(&names, lines.concat()).expect("a list of names");

@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_short_trace_has_as_many_snapshots_as_verdicts_need_and_a_long_one_few_more_than_its_share() {
-        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        let (minute, day) = (Duration::from_mins(1), Duration::from_hours(24));
         assert!((20..40).contains(&snapshots(None, 2 * minute)), "{}", snapshots(None, 2 * minute));
         assert!((2880..2920).contains(&snapshots(None, day)), "{}", snapshots(None, day));
         assert_eq!(snapshots(Some(minute), day), 1440);
