@@ -47,6 +47,7 @@ pub struct Moment {
     /// RFC 3339, as the session has it.
     pub time: String,
     /// The same in microseconds since 1970, if it is a time.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "only Parquet has times of its own"))]
     pub unix_us: Option<i64>,
     number: u32,
     elapsed_s: f64,
