@@ -84,6 +84,10 @@ fn every_call_is_seen_once_by_whichever_links_and_none_without() {
             let drained = upward.ring.drain(|record| match record {
                 Record::Alloc(alloc) => allocated.push(alloc.addr),
                 Record::Free(free) => freed.push(free.addr),
+                Record::Brief { alloc, .. } => {
+                    allocated.push(alloc.addr);
+                    freed.push(alloc.addr);
+                }
                 _ => {}
             });
             drained.expect("the ring");

@@ -81,6 +81,10 @@ impl Traced {
             Record::Free(free) => {
                 freed.insert(free.addr);
             }
+            Record::Brief { alloc, .. } => {
+                allocated.push((alloc.addr, Draw::unpack(alloc.draw)));
+                freed.insert(alloc.addr);
+            }
             _ => {}
         });
         drained.expect("the ring");
