@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::names;
 use crate::{
     growth::{MIN_MOMENTS, SHORTEST_LEAK_S, Severity, Verdict},
+    report::Outlook,
     session::{StackView, View},
     text::{printable, shorten_middle},
     units::{bytes, percent, plural, rate, seconds},
@@ -36,7 +37,13 @@ pub struct Headline {
 pub fn headline(view: &View) -> Headline {
     let worst = worst(view);
     let judged = view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
-    Headline { severity: view.outlook().severity, judged, sentence: sentence(view, &worst), next: next(view, &worst) }
+    let outlook = view.outlook();
+    Headline {
+        severity: outlook.severity,
+        judged,
+        sentence: sentence(view, &worst, &outlook),
+        next: next(view, &worst),
+    }
 }
 
 /// The stacks that leak, or if none does those that grow: the fastest first.
@@ -50,7 +57,7 @@ fn worst(view: &View) -> Vec<&StackView> {
     worst
 }
 
-fn sentence(view: &View, worst: &[&StackView]) -> String {
+fn sentence(view: &View, worst: &[&StackView], outlook: &Outlook) -> String {
     let Some(first) = worst.first() else {
         return calm(view);
     };
@@ -68,7 +75,7 @@ fn sentence(view: &View, worst: &[&StackView]) -> String {
     }
     let sure = percent(first.judgement.confidence * 100.0);
     let _ = write!(text, ": {}; {sure} sure", chain(first));
-    if let Some(end) = view.outlook().end() {
+    if let Some(end) = outlook.end() {
         let _ = write!(text, "; {end}");
     }
     text
