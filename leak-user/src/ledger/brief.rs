@@ -18,7 +18,7 @@ impl Ledger {
         let Draw { period, function } = Draw::unpack(alloc.draw);
         let moves_nothing = Signature::from_u8(alloc.head.signature)
             .is_some_and(|signature| !signature.may_move() && !signature.is_mapping());
-        let size = alloc.size.min(heap::MAX_48);
+        let size = alloc.size.min(heap::MAX_SIZE);
         if !moves_nothing || !(self.sizes.min..=self.sizes.max).contains(&alloc.size) {
             return None;
         }

@@ -1,12 +1,16 @@
 //! Outstanding heap blocks of one process, by address, in little room: a program may hold ten million.
 //!
-//! A block takes 24 bytes in a table that is between 7/9 and 7/8 full, so 29 on the average. The table is in parts that
+//! A block takes 20 bytes in a table that is between 7/9 and 7/8 full, so 24 on the average. The table is in parts that
 //! grow one after the other and by an eighth, so that growing does not for a moment take much more. The hash is seeded:
-//! the target chooses its addresses and must not choose our collisions.
+//! the target chooses its addresses and must not choose our collisions. The few blocks that 20 bytes are too narrow for,
+//! of 4 GiB and more or at addresses that only five levels of page tables reach, are kept aside.
 //!
 //! Parts do not shrink while blocks go: what a program held once it mostly holds again.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
 
 use super::StackIndex;
 
@@ -28,6 +32,8 @@ pub struct Block {
 pub struct Heap {
     parts: Vec<Part>,
     keys: Keys,
+    /// By address, what no [`Slot`] holds.
+    wide: HashMap<u64, Block>,
     /// Time of the first block, which the others' are counted from.
     epoch: u64,
 }
@@ -38,42 +44,51 @@ const PARTS_LOG2: u32 = 6;
 /// Nanoseconds in the unit of a packed time, as a power of two.
 const TIME_UNIT_LOG2: u32 = 6;
 
-/// Largest value of 48 bits.
-pub const MAX_48: u64 = (1 << 48) - 1;
+/// Bits of a key, and of an address that has one.
+const KEY_BITS: u32 = 48;
 
-/// A [`Block`] in 16 bytes, with its key: 48 bits for the size, for no address space holds more, 48 for the time in
-/// units of 64 ns since the epoch, which last 208 days, and 24 for the stack.
+/// Largest value of 48 bits.
+const MAX_48: u64 = (1 << 48) - 1;
+
+/// No address space of four levels holds a larger block; a larger size is somebody's mistake, and would spoil the sums.
+pub const MAX_SIZE: u64 = MAX_48;
+
+/// A [`Block`] in 14 bytes, with its key: 32 bits for the size, 48 for the time in units of 64 ns since the epoch, which
+/// last 208 days, and 24 for the stack.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     /// Of the address; 0 where there is no block.
-    key: u64,
-    size_low: u32,
+    key_low: u32,
+    size: u32,
     time_low: u32,
-    size_high: u16,
-    time_high: u16,
     stack_and_period: u32,
+    key_high: u16,
+    time_high: u16,
 }
 
-const _: () = assert!(size_of::<Slot>() == 24);
+const _: () = assert!(size_of::<Slot>() == 20);
 
 impl Slot {
-    fn new(key: u64, block: Block, epoch: u64) -> Self {
-        let size = block.size.min(MAX_48);
+    /// None of a block that is too large.
+    fn new(key: u64, block: Block, epoch: u64) -> Option<Self> {
         let time = (block.time.saturating_sub(epoch) >> TIME_UNIT_LOG2).min(MAX_48);
-        Self {
-            key,
-            size_low: size as u32,
+        Some(Self {
+            key_low: key as u32,
+            size: u32::try_from(block.size).ok()?,
             time_low: time as u32,
-            size_high: (size >> 32) as u16,
-            time_high: (time >> 32) as u16,
             stack_and_period: block.stack.0 << 8 | u32::from(block.period),
-        }
+            key_high: (key >> 32) as u16,
+            time_high: (time >> 32) as u16,
+        })
+    }
+
+    fn key(&self) -> u64 {
+        wide(self.key_high, self.key_low)
     }
 
     fn block(self, epoch: u64) -> Block {
-        let wide = |high: u16, low: u32| u64::from(high) << 32 | u64::from(low);
         Block {
-            size: wide(self.size_high, self.size_low),
+            size: self.size.into(),
             time: epoch + (wide(self.time_high, self.time_low) << TIME_UNIT_LOG2),
             stack: StackIndex(self.stack_and_period >> 8),
             period: self.stack_and_period as u8,
@@ -81,8 +96,12 @@ impl Slot {
     }
 }
 
-/// Turns addresses into keys that are spread evenly, and back: a table of keys needs no addresses beside them. Address
-/// 0, where no block is, has the key 0.
+fn wide(high: u16, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// Turns addresses of 48 bits into keys of as many that are spread evenly, and back: a table of keys needs no addresses
+/// beside them. Address 0, where no block is, has the key 0.
 #[derive(Clone, Copy, Debug)]
 struct Keys {
     /// Odd, so that each multiplication can be undone.
@@ -100,13 +119,13 @@ impl Default for Keys {
 
 impl Keys {
     fn of(&self, address: u64) -> u64 {
-        let mixed = address.wrapping_mul(self.factors[0]);
-        (mixed ^ mixed >> 32).wrapping_mul(self.factors[1])
+        let mixed = address.wrapping_mul(self.factors[0]) & MAX_48;
+        (mixed ^ mixed >> (KEY_BITS / 2)).wrapping_mul(self.factors[1]) & MAX_48
     }
 
     fn address(&self, key: u64) -> u64 {
-        let mixed = key.wrapping_mul(self.inverses[1]);
-        (mixed ^ mixed >> 32).wrapping_mul(self.inverses[0])
+        let mixed = key.wrapping_mul(self.inverses[1]) & MAX_48;
+        (mixed ^ mixed >> (KEY_BITS / 2)).wrapping_mul(self.inverses[0]) & MAX_48
     }
 }
 
@@ -146,17 +165,17 @@ impl Part {
     /// The place of this key, or the one that it would take.
     fn find(&self, key: u64) -> Result<usize, usize> {
         let home = self.home(key);
-        let later = self.slots.iter().skip(home).take_while(|slot| slot.key != 0 && slot.key < key).count();
+        let later = self.slots.iter().skip(home).take_while(|slot| slot.key() != 0 && slot.key() < key).count();
         let place = home + later;
-        if self.slots.get(place).is_some_and(|slot| slot.key == key) { Ok(place) } else { Err(place) }
+        if self.slots.get(place).is_some_and(|slot| slot.key() == key) { Ok(place) } else { Err(place) }
     }
 
     fn insert(&mut self, number: usize, new: Slot) -> Option<Slot> {
         loop {
-            match self.find(new.key) {
+            match self.find(new.key()) {
                 Ok(place) => return Some(std::mem::replace(&mut self.slots[place], new)),
                 Err(place) => {
-                    let free = self.slots.iter().skip(place).position(|slot| slot.key == 0);
+                    let free = self.slots.iter().skip(place).position(|slot| slot.key() == 0);
                     if let Some(pushed) = free.filter(|_| (self.held + 1) * 8 <= self.homes * 7) {
                         self.slots.copy_within(place..place + pushed, place + 1);
                         self.slots[place] = new;
@@ -172,7 +191,7 @@ impl Part {
     fn remove(&mut self, place: usize) -> Slot {
         let removed = self.slots[place];
         let homes = self.homes;
-        let is_pushed = |(behind, slot): &(usize, &Slot)| slot.key != 0 && home(slot.key, homes) < place + 1 + behind;
+        let is_pushed = |(behind, slot): &(usize, &Slot)| slot.key() != 0 && home(slot.key(), homes) < place + 1 + behind;
         let pushed = self.slots[place + 1..].iter().enumerate().take_while(is_pushed).count();
         self.slots.copy_within(place + 1..=place + pushed, place);
         self.slots[place + pushed] = Slot::default();
@@ -188,8 +207,8 @@ impl Part {
             many => many + many / 8,
         };
         let mut slots = Vec::with_capacity(self.homes + PLACES_MORE);
-        for slot in self.slots.iter().filter(|slot| slot.key != 0) {
-            slots.resize(self.home(slot.key).max(slots.len()), Slot::default());
+        for slot in self.slots.iter().filter(|slot| slot.key() != 0) {
+            slots.resize(self.home(slot.key()).max(slots.len()), Slot::default());
             slots.push(*slot);
         }
         slots.resize(slots.len().max(self.homes + PLACES_MORE), Slot::default());
@@ -197,17 +216,18 @@ impl Part {
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(|slot| slot.key != 0)
+        self.slots.iter().filter(|slot| slot.key() != 0)
     }
 }
 
 fn home(key: u64, homes: usize) -> usize {
-    ((u128::from(key << PARTS_LOG2) * homes as u128) >> u64::BITS) as usize
+    let in_part = key << (PARTS_LOG2 + u64::BITS - KEY_BITS);
+    ((u128::from(in_part) * homes as u128) >> u64::BITS) as usize
 }
 
 /// The part that a key belongs to.
 fn part(key: u64) -> usize {
-    (key >> (u64::BITS - PARTS_LOG2)) as usize
+    (key >> (KEY_BITS - PARTS_LOG2)) as usize
 }
 
 impl Heap {
@@ -217,18 +237,19 @@ impl Heap {
             self.parts.resize_with(1 << PARTS_LOG2, Part::default);
             self.epoch = block.time;
         }
-        let (key, epoch) = (self.keys.of(addr), self.epoch);
-        if key == 0 {
-            return None;
-        }
-        let replaced = self.parts[part(key)].insert(part(key), Slot::new(key, block, epoch));
-        replaced.map(|slot| slot.block(epoch))
+        let epoch = self.epoch;
+        let Some((key, slot)) = self.key(addr).and_then(|key| Some((key, Slot::new(key, block, epoch)?))) else {
+            let narrow = self.remove(addr);
+            return if addr == 0 { None } else { self.wide.insert(addr, block).or(narrow) };
+        };
+        let replaced = self.parts[part(key)].insert(part(key), slot);
+        replaced.map(|slot| slot.block(epoch)).or_else(|| self.remove_wide(addr, |_| true))
     }
 
     /// Whether there is a block here.
     pub fn contains(&self, addr: u64) -> bool {
-        let key = self.keys.of(addr);
-        self.parts.get(part(key)).is_some_and(|part| part.find(key).is_ok())
+        let is_in_part = |key| self.parts.get(part(key)).is_some_and(|part| part.find(key).is_ok());
+        self.key(addr).is_some_and(is_in_part) || self.wide.contains_key(&addr)
     }
 
     /// Removes the block here.
@@ -241,9 +262,13 @@ impl Heap {
         self.remove_if(addr, |block| block.time < time)
     }
 
-    fn remove_if(&mut self, addr: u64, is_meant: impl FnOnce(&Block) -> bool) -> Option<Block> {
-        let key = self.keys.of(addr);
-        let part = self.parts.get_mut(part(key)).filter(|_| key != 0)?;
+    fn remove_if(&mut self, addr: u64, is_meant: impl Fn(&Block) -> bool) -> Option<Block> {
+        self.remove_narrow(addr, &is_meant).or_else(|| self.remove_wide(addr, is_meant))
+    }
+
+    fn remove_narrow(&mut self, addr: u64, is_meant: impl Fn(&Block) -> bool) -> Option<Block> {
+        let key = self.key(addr)?;
+        let part = self.parts.get_mut(part(key))?;
         let place = part.find(key).ok()?;
         let block = part.slots[place].block(self.epoch);
         is_meant(&block).then(|| {
@@ -252,17 +277,33 @@ impl Heap {
         })
     }
 
+    fn remove_wide(&mut self, addr: u64, is_meant: impl Fn(&Block) -> bool) -> Option<Block> {
+        if self.wide.is_empty() || !is_meant(self.wide.get(&addr)?) {
+            return None;
+        }
+        self.wide.remove(&addr)
+    }
+
+    /// The key of an address that has one.
+    fn key(&self, addr: u64) -> Option<u64> {
+        (1..=MAX_48).contains(&addr).then(|| self.keys.of(addr))
+    }
+
     /// The blocks, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Block)> + '_ {
         let (keys, epoch) = (self.keys, self.epoch);
-        self.parts.iter().flat_map(Part::blocks).map(move |slot| (keys.address(slot.key), slot.block(epoch)))
+        let narrow = self.parts.iter().flat_map(Part::blocks);
+        let narrow = narrow.map(move |slot| (keys.address(slot.key()), slot.block(epoch)));
+        narrow.chain(self.wide.iter().map(|(addr, block)| (*addr, *block)))
     }
 
     /// Removes all blocks.
     pub fn drain(&mut self) -> impl Iterator<Item = (u64, Block)> + use<> {
         let (keys, epoch) = (self.keys, self.epoch);
         let slots = std::mem::take(&mut self.parts).into_iter().flat_map(|part| part.slots);
-        slots.filter(|slot| slot.key != 0).map(move |slot| (keys.address(slot.key), slot.block(epoch)))
+        let slots = slots.filter(|slot| slot.key() != 0);
+        let narrow = slots.map(move |slot| (keys.address(slot.key()), slot.block(epoch)));
+        narrow.chain(std::mem::take(&mut self.wide))
     }
 }
 
@@ -287,10 +328,11 @@ mod tests {
         let (mut heap, mut plain) = (Heap::default(), BTreeMap::new());
         let mut state = 42;
         for step in 0..200_000_u64 {
-            let addr = 0x5555_0000_0000 + random(&mut state) % 20_000 * 16;
+            let levels = if random(&mut state).is_multiple_of(16) { 1 << 55 } else { 0 };
+            let addr = levels + 0x5555_0000_0000 + random(&mut state) % 20_000 * 16;
             let time = (1 << 40) + step * 64;
             let stack = StackIndex(random(&mut state) as u32 >> 8);
-            let block = Block { size: random(&mut state) >> 17, time, stack, period: random(&mut state) as u8 };
+            let block = Block { size: random(&mut state) >> 17 >> (random(&mut state) % 47), time, stack, period: random(&mut state) as u8 };
             // It grows, and goes, and grows.
             match random(&mut state) % 8 {
                 0..3 => assert_eq!(heap.insert(addr, block), plain.insert(addr, block)),
@@ -315,10 +357,16 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_no_address_space_holds_does_not_wrap() {
+    fn a_block_too_large_for_the_table_takes_the_place_of_one_in_it_and_the_other_way_round() {
         let mut heap = Heap::default();
-        heap.insert(16, Block { size: u64::MAX, time: 0, ..NOTHING });
-        assert_eq!(heap.remove(16).map(|block| block.size), Some(MAX_48));
+        let (small, large) = (Block { size: 7, ..NOTHING }, Block { size: 1 << 32, ..NOTHING });
+        assert_eq!(heap.insert(16, small), None);
+        assert_eq!(heap.insert(16, large), Some(small));
+        assert!(heap.contains(16));
+        assert_eq!(heap.iter().collect::<Vec<_>>(), [(16, large)]);
+        assert_eq!(heap.insert(16, small), Some(large));
+        assert_eq!(heap.remove(16), Some(small));
+        assert_eq!(heap.remove(16), None);
     }
 
     /// The slots of each part are in order, at home or pushed there by the one before.
@@ -326,10 +374,10 @@ mod tests {
         for part in &heap.parts {
             let mut next = 0;
             let mut last = 0;
-            for (place, slot) in part.slots.iter().enumerate().filter(|(_, slot)| slot.key != 0) {
-                assert_eq!(place, part.home(slot.key).max(next));
-                assert!(slot.key > last);
-                (next, last) = (place + 1, slot.key);
+            for (place, slot) in part.slots.iter().enumerate().filter(|(_, slot)| slot.key() != 0) {
+                assert_eq!(place, part.home(slot.key()).max(next));
+                assert!(slot.key() > last);
+                (next, last) = (place + 1, slot.key());
             }
             assert_eq!(part.blocks().count(), part.held);
         }
@@ -361,7 +409,7 @@ mod tests {
         let mut state = 7;
         for _ in 0..100 {
             let keys = Keys::default();
-            for address in [0, 1, 16, 1 << 47, u64::MAX, random(&mut state)] {
+            for address in [0, 1, 16, 1 << 47, MAX_48, random(&mut state) & MAX_48] {
                 assert_eq!(keys.address(keys.of(address)), address);
             }
             assert_eq!(keys.of(0), 0);

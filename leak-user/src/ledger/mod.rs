@@ -348,7 +348,7 @@ impl Ledger {
             return;
         }
         // Whatever a hostile target claims of its size, the sums must stay sums.
-        let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_48), alloc.addr);
+        let (time, size, addr) = (alloc.head.time, alloc.size.min(heap::MAX_SIZE), alloc.addr);
         if is_mapping {
             let len = page_rounded(size);
             self.unmapped(process, addr, len, time);
