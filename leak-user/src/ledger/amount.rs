@@ -66,10 +66,16 @@ fn less(sum: f64, part: f64) -> f64 {
 
 impl Amount {
     /// What a block of `size` bytes stands for that was taken at this period.
+    #[inline]
     pub fn of(size: u64, period: u64) -> Self {
+        if period <= EXACT { Self::exact(size, 1) } else { Self::drawn(size, period) }
+    }
+
+    #[inline(never)]
+    fn drawn(size: u64, period: u64) -> Self {
         // As the kernel side draws: see `leak_ebpf::Sampling::takes`.
         let drawn = size.max(1);
-        if period <= EXACT || drawn / period >= ALWAYS {
+        if drawn / period >= ALWAYS {
             return Self::exact(size, 1);
         }
         let chance = -(-(drawn as f64) / period as f64).exp_m1();

@@ -65,8 +65,9 @@ use marks::Marks;
 use recording::Recording;
 use reporter::Reporter;
 
-/// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full.
-const POLL: Duration = Duration::from_millis(20);
+/// The reader looks into the ring this often; the kernel side wakes it earlier when the ring is half full. Each time takes
+/// a processor and its caches from the target; and what was freed meanwhile needs no record of its own.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Each stack's history gains a point this often.
 const HISTORY_TICK: Duration = Duration::from_secs(1);

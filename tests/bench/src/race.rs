@@ -1,7 +1,8 @@
 //! Contenders on processes of their own that do the same work, in turns.
 //!
 //! All stay attached while the processes take turns: whatever else the machine does meets all of them alike. One round
-//! is a turn each, and nothing is compared but turns of one round.
+//! is a turn each, and nothing is compared but turns of one round. Where a process comes to lie in memory speeds or slows
+//! it by some percent for as long as it runs, so there are several heats, each with processes of its own.
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 
@@ -24,7 +25,9 @@ pub struct Race<'a> {
     pub title: String,
     /// Of what: `ns a pair`.
     pub unit: &'static str,
-    /// Turns of each.
+    /// How often all of them start anew.
+    pub heats: usize,
+    /// Turns of each in a heat.
     pub rounds: usize,
     /// Whom the others are compared with, a column each.
     pub bases: &'a [Contender],
@@ -36,40 +39,56 @@ pub struct Race<'a> {
 struct Runner {
     subject: Box<dyn Subject>,
     tracing: Box<dyn Tracing>,
-    series: Series,
     _library: Scratch,
 }
 
-/// What has become of a contender.
-enum Standing {
-    Running(Runner),
-    Absent(String),
+/// A contender's part in the race.
+struct Lane {
+    row: Row,
+    runner: Option<Runner>,
+}
+
+impl Lane {
+    fn of(contender: Contender) -> Self {
+        Self { row: Row { contender, series: Some(Series::default()), remark: None }, runner: None }
+    }
+
+    /// Out of the race, with all that was measured.
+    fn give_up(&mut self, reason: String) {
+        self.row.series = None;
+        self.row.remark = Some(reason);
+        self.runner = None;
+    }
 }
 
 impl Race<'_> {
     /// Runs it.
     pub fn run(&self, setup: &Setup, workload: &dyn Workload) -> Result<Table> {
         let library = Library::of(workload)?;
-        let mut field = Vec::new();
-        for contender in Contender::ALL {
-            progress::show(&format!("attaching {}", contender.short()));
-            let standing = enter(contender, setup, workload, &library)
-                .with_context(|| format!("{} cannot be measured", contender.short()))?;
-            field.push((contender, standing));
-        }
-        // A round that counts for nobody: caches, tables and a tracer's own settings come to rest.
-        turn_each(field.iter_mut(), |_, _| {})?;
-        for round in 0..self.rounds {
-            // To and fro, so that nobody always comes behind the same other: a tracer may work on after its turn.
-            if round % 2 == 0 {
-                turn_each(field.iter_mut(), Series::add)?;
-            } else {
-                turn_each(field.iter_mut().rev(), Series::add)?;
+        let mut lanes = Contender::ALL.map(Lane::of);
+        for heat in 0..self.heats {
+            for lane in lanes.iter_mut().filter(|lane| lane.row.series.is_some()) {
+                let contender = lane.row.contender;
+                progress::show(&format!("heat {} of {}: attaching {}", heat + 1, self.heats, contender.short()));
+                enter(lane, setup, workload, &library)
+                    .with_context(|| format!("{} cannot be measured", contender.short()))?;
             }
-            progress::show(&format!("round {} of {}", round + 1, self.rounds));
+            // A round that counts for nobody: caches, tables and a tracer's own settings come to rest.
+            turn_each(lanes.iter_mut(), |_, _| {})?;
+            for round in 0..self.rounds {
+                // To and fro, so that nobody always comes behind the same other: a tracer may work on after its turn.
+                if round % 2 == 0 {
+                    turn_each(lanes.iter_mut(), Series::add)?;
+                } else {
+                    turn_each(lanes.iter_mut().rev(), Series::add)?;
+                }
+                let (heat, round) = (heat + 1, round + 1);
+                progress::show(&format!("heat {heat} of {}: round {round} of {}", self.heats, self.rounds));
+            }
+            lanes.iter_mut().try_for_each(leave)?;
         }
         progress::clear();
-        let rows = field.into_iter().map(|(contender, standing)| row(contender, standing)).collect::<Result<_>>()?;
+        let rows = lanes.into_iter().map(|lane| lane.row).collect();
         Ok(Table::new(self.title.clone(), self.unit, self.bases.to_vec(), self.bars, rows))
     }
 }
@@ -89,46 +108,40 @@ impl Library {
 
 /// Puts a contender on a process of its own, which maps a copy of the library of its own: on a hit in one that all map,
 /// the kernel asks the probes of all, and a probe on the returns of one process traps those of each.
-fn enter(contender: Contender, setup: &Setup, workload: &dyn Workload, library: &Library) -> Result<Standing> {
+fn enter(lane: &mut Lane, setup: &Setup, workload: &dyn Workload, library: &Library) -> Result<()> {
     let copy = Scratch::make()?;
     let file = copy.path().join(library.path.file_name().unwrap_or(OsStr::new(library.begins)));
     fs::copy(&library.path, &file).with_context(|| format!("{} cannot be copied", library.path.display()))?;
     let subject = workload.start(Some(copy.path()))?;
     let site = Site { pid: subject.pid(), allocator: library.begins, file: &file };
-    Ok(match contender.attach(setup, &site)? {
-        Attachment::Tracing(tracing) => {
-            Standing::Running(Runner { subject, tracing, series: Series::default(), _library: copy })
-        }
-        Attachment::Absent(reason) => Standing::Absent(reason),
-    })
+    match lane.row.contender.attach(setup, &site)? {
+        Attachment::Tracing(tracing) => lane.runner = Some(Runner { subject, tracing, _library: copy }),
+        Attachment::Absent(reason) => lane.give_up(reason),
+    }
+    Ok(())
 }
 
 /// Gives each a turn, and its measurement to `record`. A peer that breaks its process is out.
-fn turn_each<'a>(
-    field: impl Iterator<Item = &'a mut (Contender, Standing)>,
-    record: fn(&mut Series, f64),
-) -> Result<()> {
-    for (contender, standing) in field {
-        let Standing::Running(runner) = standing else { continue };
+fn turn_each<'a>(lanes: impl Iterator<Item = &'a mut Lane>, record: fn(&mut Series, f64)) -> Result<()> {
+    for lane in lanes {
+        let (Some(runner), Some(series)) = (&mut lane.runner, &mut lane.row.series) else { continue };
         match runner.subject.turn() {
-            Ok(measured) => record(&mut runner.series, measured),
-            Err(error) if contender.is_peer() => {
-                *standing = Standing::Absent(format!("failed under way: {error:#}"));
-            }
-            Err(error) => return Err(error).with_context(|| format!("under {}", contender.short())),
+            Ok(measured) => record(series, measured),
+            Err(error) if lane.row.contender.is_peer() => lane.give_up(format!("failed under way: {error:#}")),
+            Err(error) => return Err(error).with_context(|| format!("under {}", lane.row.contender.short())),
         }
     }
     Ok(())
 }
 
-fn row(contender: Contender, standing: Standing) -> Result<Row> {
-    Ok(match standing {
-        Standing::Running(Runner { subject, tracing, series, _library }) => {
-            // Peers end with their target, the others while it lives.
-            let remark = if contender.is_peer() { None } else { tracing.finish()? };
-            drop(subject);
-            Row { contender, series: Some(series), remark }
+/// Ends a heat.
+fn leave(lane: &mut Lane) -> Result<()> {
+    if let Some(Runner { subject, tracing, _library }) = lane.runner.take() {
+        // Peers end with their target, the others while it lives.
+        if !lane.row.contender.is_peer() {
+            lane.row.remark = tracing.finish()?;
         }
-        Standing::Absent(reason) => Row { contender, series: None, remark: Some(reason) },
-    })
+        drop(subject);
+    }
+    Ok(())
 }

@@ -61,6 +61,9 @@ impl From<Table> for Measured {
 /// Turns of each contender, where a turn is short: many, so that on a busy machine those of a round are under one load.
 const ROUNDS: usize = 31;
 
+/// Heats of the loops, which do so little that it matters most where they come to lie.
+const HEATS: usize = 5;
+
 /// Milliseconds of such a turn.
 const TURN_MS: u64 = 60;
 
@@ -85,7 +88,8 @@ fn pairs(setup: &Setup, build: Build, threads: u32) -> Result<Measured> {
     let race = Race {
         title: format!("{what}, {DEPTH} frames deep, threads: {threads}"),
         unit: "ns a pair",
-        rounds: ROUNDS,
+        heats: HEATS,
+        rounds: ROUNDS / 3,
         bases: &[Contender::FloorA, Contender::FloorB, Contender::Memleak],
         bars: &bars,
     };
@@ -99,6 +103,7 @@ fn redis(setup: &Setup, pipeline: u32) -> Result<Measured> {
     let race = Race {
         title: format!("redis-server under redis-benchmark -P {pipeline} (SET, more is better)"),
         unit: "requests/s",
+        heats: 1,
         rounds: 7,
         bases: &[Contender::Untraced],
         bars: if pipeline == 1 { &bars } else { &[] },
@@ -111,6 +116,7 @@ fn python(setup: &Setup) -> Result<Measured> {
     let race = Race {
         title: "a CPython script that makes and drops objects".to_owned(),
         unit: "ns a loop",
+        heats: 1,
         rounds: ROUNDS,
         bases: &[Contender::Untraced],
         bars: &[],
