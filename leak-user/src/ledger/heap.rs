@@ -191,7 +191,8 @@ impl Part {
     fn remove(&mut self, place: usize) -> Slot {
         let removed = self.slots[place];
         let homes = self.homes;
-        let is_pushed = |(behind, slot): &(usize, &Slot)| slot.key() != 0 && home(slot.key(), homes) < place + 1 + behind;
+        let is_pushed =
+            |(behind, slot): &(usize, &Slot)| slot.key() != 0 && home(slot.key(), homes) < place + 1 + behind;
         let pushed = self.slots[place + 1..].iter().enumerate().take_while(is_pushed).count();
         self.slots.copy_within(place + 1..=place + pushed, place);
         self.slots[place + pushed] = Slot::default();
@@ -332,7 +333,12 @@ mod tests {
             let addr = levels + 0x5555_0000_0000 + random(&mut state) % 20_000 * 16;
             let time = (1 << 40) + step * 64;
             let stack = StackIndex(random(&mut state) as u32 >> 8);
-            let block = Block { size: random(&mut state) >> 17 >> (random(&mut state) % 47), time, stack, period: random(&mut state) as u8 };
+            let block = Block {
+                size: random(&mut state) >> 17 >> (random(&mut state) % 47),
+                time,
+                stack,
+                period: random(&mut state) as u8,
+            };
             // It grows, and goes, and grows.
             match random(&mut state) % 8 {
                 0..3 => assert_eq!(heap.insert(addr, block), plain.insert(addr, block)),
