@@ -26,3 +26,4 @@ pub mod text;
 pub mod trace;
 pub mod units;
 pub mod unwind;
+pub mod watch;

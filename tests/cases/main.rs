@@ -32,3 +32,4 @@ mod selection;
 mod session;
 mod stacks;
 mod truth;
+mod watch;

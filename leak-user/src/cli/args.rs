@@ -1,6 +1,6 @@
 //! The command line: options, their units and their help.
 
-use std::{error::Error, ffi::OsString, io::IsTerminal, path::PathBuf, time::Duration};
+use std::{error::Error, ffi::OsString, fmt, io::IsTerminal, path::PathBuf, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -9,7 +9,7 @@ use clap::{
 
 use leak_ebpf::{MAX_PERIOD, Walk};
 
-use super::offline::Offline;
+use super::{offline::Offline, watch::Watch};
 use crate::{
     ledger::Sizes,
     notice::Notices,
@@ -65,6 +65,9 @@ pub enum Command {
     /// Make a labelled snapshot in a trace that is running
     #[command(after_help = "Example:\n  sudo leaktrace mark 'after the deploy' -p 1234")]
     Mark(Mark),
+    /// Watch all processes for almost nothing, and look closer at those that grow
+    #[command(after_help = "Example:\n  sudo leaktrace watch --deny 'postgres*'")]
+    Watch(Box<Watch>),
     /// Say what this kernel and this user can do, and what to change
     Doctor,
 }
@@ -214,10 +217,20 @@ pub enum Origin {
 
 /// The share of the target's CPU time that tracing may take, if there is a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Budget(Option<f64>);
+pub struct Budget(Option<f64>);
 
 impl Budget {
     const DEFAULT: Self = Self(Some(0.05));
+}
+
+/// As it is typed.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(share) => write!(f, "{}", share * 100.0),
+            None => write!(f, "off"),
+        }
+    }
 }
 
 /// Blocks that `-a` lists of each stack.
@@ -356,7 +369,7 @@ fn sample(text: &str) -> Result<Sample, String> {
     }
 }
 
-fn budget(text: &str) -> Result<Budget, String> {
+pub fn budget(text: &str) -> Result<Budget, String> {
     if text == "off" {
         return Ok(Budget(None));
     }

@@ -8,6 +8,7 @@ mod attach;
 mod doctor;
 mod offline;
 mod run;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Run(run)) => run::run(&run),
         Some(Command::Offline(command)) => offline::run(&command),
         Some(Command::Mark(mark)) => trace::mark(&mark.label, mark.pid).map(|()| None),
+        Some(Command::Watch(args)) => watch::watch(&args),
         Some(Command::Doctor) => doctor::doctor().map(|()| None),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),

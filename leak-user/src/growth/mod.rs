@@ -8,6 +8,7 @@
 mod evidence;
 mod history;
 mod leak;
+mod level;
 mod past;
 mod severity;
 mod survival;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use evidence::{Evidence, Moment, Recorded};
 pub use history::History;
 pub use leak::SHORTEST as SHORTEST_LEAK_S;
+pub use level::{Rise, rise};
 pub use severity::Severity;
 
 use past::Past;

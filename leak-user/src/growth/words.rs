@@ -32,7 +32,8 @@ pub fn leaks(evidence: &Evidence<'_>, leak: &Leak) -> String {
     format!("{}, {}; {what}", grew(&past), pace(leak.bytes_per_s))
 }
 
-fn grew(past: &Past<'_>) -> String {
+/// How steadily it grew.
+pub fn grew(past: &Past<'_>) -> String {
     let (grew, of) = past.growing_intervals();
     format!("grew in {grew} of {of} intervals")
 }

@@ -1,13 +1,22 @@
 //! The files that a process maps as code, each opened as it is mapped.
 //!
 //! `/proc/PID/map_files` leads to the very file, whatever has since been put at its path, in whichever mount
-//! namespace it lies. Each is opened once and kept open, so it can still be read when the process is gone.
+//! namespace it lies. Who may not follow it (it takes `CAP_CHECKPOINT_RESTORE`) gets what is at the path, if that is the same
+//! file still. Each is opened once and kept open, so it can still be read when the process is gone.
 
-use std::{fs::File, io, os::fd::AsRawFd, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    os::{fd::AsRawFd, unix::fs::MetadataExt as _},
+    path::PathBuf,
+};
 
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
 
-use super::vdso;
+use super::{
+    origin::{Links, Root},
+    vdso,
+};
 
 /// Most mappings of one process that are looked at; a process can make as many as it likes.
 const MAX_MAPPINGS: usize = 1 << 16;
@@ -41,7 +50,21 @@ impl CodeMapping {
             return Ok(MappedFile { file: vdso::open()? });
         }
         let link = format!("/proc/{pid}/map_files/{:x}-{:x}", self.start, self.end);
-        let file = File::open(link)?;
+        match File::open(link) {
+            // To be asked for that takes a capability more than all else here.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.open_by_path(pid),
+            file => Ok(MappedFile { file: file? }),
+        }
+    }
+
+    /// Opens what is at the path now, if that is still the file that is mapped.
+    fn open_by_path(&self, pid: u32) -> io::Result<MappedFile> {
+        let file = Root::of(pid)?.open(&self.path, Links::Followed)?;
+        let metadata = file.metadata()?;
+        let device = (rustix::fs::major(metadata.dev()) as i32, rustix::fs::minor(metadata.dev()) as i32);
+        if (device, metadata.ino()) != (self.device, self.inode) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file is at its path"));
+        }
         Ok(MappedFile { file })
     }
 }

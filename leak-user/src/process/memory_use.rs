@@ -1,13 +1,11 @@
 //! What the system says of a process's memory: its own figures, its control group's, and what is left for all.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use procfs::{Current, Meminfo, process::Process};
 use serde::{Deserialize, Serialize};
 
-/// Where control groups are, of both versions.
-const UNIFIED: &str = "/sys/fs/cgroup";
-const OLD: &str = "/sys/fs/cgroup/memory";
+use super::cgroup::{self, Cgroup};
 
 /// What the system says of a process's memory. None where it does not say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,17 +37,6 @@ impl Memory {
     }
 }
 
-/// A control group's memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cgroup {
-    /// Its path: not to be printed raw.
-    pub path: String,
-    /// Bytes in use.
-    pub bytes: u64,
-    /// Bytes that it may use, if there is a limit.
-    pub limit_bytes: Option<u64>,
-}
-
 /// What is known of a process now; of one that is gone, only its pid.
 pub fn memory_of(pid: u32) -> Memory {
     Memory { pss_bytes: pss(pid), ..limits_of(pid) }
@@ -63,7 +50,7 @@ pub fn limits_of(pid: u32) -> Memory {
         memory.rss_bytes = status.vmrss.unwrap_or(0) * 1024;
         memory.swap_bytes = status.vmswap.map(|kib| kib * 1024);
     }
-    memory.cgroup = cgroup(&process);
+    memory.cgroup = cgroup::of(pid).and_then(|group| group.limited());
     memory
 }
 
@@ -76,28 +63,6 @@ fn pss(pid: u32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?.trim().strip_suffix(" kB")?;
     Some(kib.trim().parse::<u64>().ok()? * 1024)
-}
-
-/// The control group of the process, or the one around it, that has a limit; else its own.
-fn cgroup(process: &Process) -> Option<Cgroup> {
-    let groups = process.cgroups().ok()?;
-    let old = groups.0.iter().find(|group| group.controllers.iter().any(|controller| controller == "memory"));
-    let group = old.or_else(|| groups.0.iter().find(|group| group.hierarchy == 0))?;
-    let (root, used, limit) = if old.is_some() {
-        (OLD, "memory.usage_in_bytes", "memory.limit_in_bytes")
-    } else {
-        (UNIFIED, "memory.current", "memory.max")
-    };
-    let read = |path: &Path| {
-        let folder = Path::new(root).join(path.strip_prefix("/").unwrap_or(path));
-        let number = |file| fs::read_to_string(folder.join(file)).ok()?.trim().parse::<u64>().ok();
-        let bytes = number(used)?;
-        // Where there is no limit, the newer version says "max" and the older one a number near 2^63.
-        let limit_bytes = number(limit).filter(|limit| *limit < 1 << 62);
-        Some(Cgroup { path: path.to_string_lossy().into_owned(), bytes, limit_bytes })
-    };
-    let own = Path::new(&group.pathname);
-    own.ancestors().filter_map(read).find(|group| group.limit_bytes.is_some()).or_else(|| read(own))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod call_target;
+pub mod cgroup;
 pub mod elf;
 mod family;
 pub mod identity;

@@ -149,7 +149,7 @@ fn soonest(memory: &[Memory], rate_of: impl Fn(&dyn Fn(u32) -> bool) -> f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::memory_use::Cgroup;
+    use crate::process::cgroup::Cgroup;
 
     const MIB: u64 = 1 << 20;
 

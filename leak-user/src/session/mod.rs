@@ -16,7 +16,7 @@ mod schema;
 mod view;
 mod weight;
 
-pub use crate::process::memory_use::{Cgroup, Memory};
+pub use crate::process::{cgroup::Cgroup, memory_use::Memory};
 pub use filter::{Filter, Pattern};
 pub use moment::{Head, StackMoment};
 pub use point::Point;

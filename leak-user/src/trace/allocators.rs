@@ -158,7 +158,11 @@ fn find_in_object<'a>(
 fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: Notices) -> Result<Option<Found<'a>>> {
     let module = modules.get(index);
     let name = shown(&module.path);
-    let Some(file) = &module.file else { bail!("{name} is mapped and cannot be opened; it was not searched") };
+    let Some(file) = &module.file else {
+        bail!(
+            "{name} is mapped and cannot be opened, so it was not searched; `leaktrace doctor` says what may be missing"
+        )
+    };
     let state = FileState::of(&file.file);
     if state.is_some() && *module.searched() == state {
         return Ok(None);

@@ -1,0 +1,281 @@
+//! The watch: all processes for almost nothing, and a close look at those that grow.
+//!
+//! Without a probe until one grows: every so often it reads how much memory each process has for itself ([`census`]), tells
+//! which of them rise ([`watchlist`]), and has those that may be looked at ([`lists`]) traced under a budget for a while
+//! ([`look`]), into a session that stays on the [`shelf`]. Each decision is a line on standard error, with its reason.
+
+mod census;
+mod lists;
+mod look;
+mod service;
+mod shelf;
+mod watchlist;
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::{JoinError, JoinSet},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    notice::Notices,
+    probe::privilege,
+    process::cgroup,
+    text::printable,
+    units::{plural, seconds},
+};
+use census::{Census, Who};
+use lists::{Lists, Names};
+use look::{Look, Manner, Outcome};
+use service::Service;
+use shelf::Shelf;
+use watchlist::{Decision, Terms, Watchlist};
+
+/// When told to stop, looks that are under way have this long for their last report.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// What to watch, and what to do about it.
+#[derive(Clone, Debug)]
+pub struct WatchPlan {
+    /// Time between two rounds.
+    pub interval: Duration,
+    /// Shortest time in which a process's growth must show.
+    pub within: Duration,
+    /// Least growth in it, in bytes.
+    pub least_growth: u64,
+    /// How long a look takes.
+    pub look: Duration,
+    /// How many processes are looked at at a time.
+    pub at_once: usize,
+    /// After a look at a process, time to the next, which doubles with each.
+    pub cool_down: Duration,
+    /// The share of a process's CPU time that a look may take, as it is typed.
+    pub budget: String,
+    /// Where sessions are kept.
+    pub directory: PathBuf,
+    /// Sessions older than this are removed.
+    pub keep_for: Duration,
+    /// Sessions beyond so many bytes are removed.
+    pub keep_bytes: u64,
+    /// Patterns of what may be looked at.
+    pub allow: Vec<String>,
+    /// Patterns of what may not.
+    pub deny: Vec<String>,
+    /// A file with more of both.
+    pub list: Option<PathBuf>,
+}
+
+/// Watches until told to stop.
+pub async fn watch(plan: WatchPlan, notices: Notices) -> Result<()> {
+    privilege::check()?;
+    let mut watch = Watch::new(plan, notices)?;
+    watch.run().await
+}
+
+struct Watch {
+    plan: WatchPlan,
+    notices: Notices,
+    lists: Lists,
+    shelf: Shelf,
+    manner: Manner,
+    census: Census,
+    watchlist: Watchlist,
+    began: Instant,
+    service: Service,
+    /// Under way.
+    looks: Vec<Look>,
+    outcomes: JoinSet<Outcome>,
+}
+
+impl Watch {
+    fn new(plan: WatchPlan, notices: Notices) -> Result<Self> {
+        let shelf = Shelf { directory: plan.directory.clone(), keep_for: plan.keep_for, keep_bytes: plan.keep_bytes };
+        shelf.prepare()?;
+        let terms = Terms {
+            shortest_s: plan.within.as_secs_f64(),
+            least_bytes: plan.least_growth as f64,
+            at_once: plan.at_once,
+            cool_down_s: plan.cool_down.as_secs_f64(),
+        };
+        Ok(Self {
+            lists: Lists::read(&plan.allow, &plan.deny, plan.list.as_deref())?,
+            shelf,
+            manner: Manner { time: plan.look, budget: plan.budget.clone() },
+            census: Census::default(),
+            watchlist: Watchlist::new(terms),
+            began: Instant::now(),
+            service: Service::from_environment(),
+            looks: Vec::new(),
+            outcomes: JoinSet::new(),
+            plan,
+            notices,
+        })
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        let mut signals = Signals::new()?;
+        let mut rounds = interval(self.plan.interval);
+        // After a pause of the machine one round is enough.
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beat = interval(self.service.beat());
+        self.notices.say(&format!(
+            "watching every process, every {}; sessions go to {}",
+            seconds(self.plan.interval.as_secs_f64()),
+            printable(&self.plan.directory.to_string_lossy())
+        ));
+        self.service.ready();
+        loop {
+            tokio::select! {
+                biased;
+                _ = signals.interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.hangup.recv() => self.read_lists(),
+                Some(outcome) = self.outcomes.join_next() => self.conclude(outcome),
+                _ = beat.tick() => self.service.alive(),
+                _ = rounds.tick() => {
+                    for decision in self.round()? {
+                        self.act(decision);
+                    }
+                    self.tidy();
+                    self.service.status(&self.state());
+                }
+            }
+        }
+        self.service.stopping();
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Looks at all processes' figures, and decides.
+    fn round(&mut self) -> Result<Vec<Decision>> {
+        let now = self.now();
+        let watchlist = &mut self.watchlist;
+        self.census.take(|who, bytes| watchlist.note(now, who, bytes, group_of)).context("/proc cannot be read")?;
+        Ok(self.watchlist.decide(now, names_of, |names| self.lists.objection(names)))
+    }
+
+    fn act(&mut self, decision: Decision) {
+        match decision {
+            Decision::Pass(who, names, rise, why) => {
+                self.notices.say(&format!("{} {}; not looked at, for {why}", shown(who, &names), rise.why));
+            }
+            Decision::Look(who, names, rise) => {
+                let session = self.shelf.place(&names.comm, who, SystemTime::now());
+                let time = seconds(self.plan.look.as_secs_f64());
+                let what = shown(who, &names);
+                match look::begin(who, names, &rise, &self.manner, session) {
+                    Ok((look, running)) => {
+                        let since = seconds(rise.seconds);
+                        self.notices.say(&format!("{what} {} over {since}; looking closer for {time}", rise.why));
+                        self.looks.push(look);
+                        self.outcomes.spawn(running.finish());
+                    }
+                    Err(error) => {
+                        self.notices.say(&format!("{what} {}; not looked at: {error:#}", rise.why));
+                        self.watchlist.looked(self.now(), who);
+                    }
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self, outcome: Result<Outcome, JoinError>) {
+        let Outcome { who, names, session, found } = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return self.notices.say(&format!("a look came to no end: {error}")),
+        };
+        self.looks.retain(|look| look.who != who);
+        let rest = self.watchlist.looked(self.now(), who);
+        let what = shown(who, &names);
+        let next = format!("no other look for {}", seconds(rest));
+        let kept = printable(&session.to_string_lossy()).into_owned();
+        match found {
+            Ok(found) => self.notices.say(&format!("{what}: {found}; kept in {kept}; {next}")),
+            Err(error) => self.notices.say(&format!("{what}: nothing found: {error:#}; {next}")),
+        }
+    }
+
+    /// Lets looks that are under way have their last word.
+    async fn stop(&mut self) {
+        self.looks.iter().for_each(Look::end);
+        let last_words = async {
+            while let Some(outcome) = self.outcomes.join_next().await {
+                self.conclude(outcome);
+            }
+        };
+        // Those that have not ended then end with the watch.
+        let _ = timeout(LAST_WORDS, last_words).await;
+    }
+
+    fn read_lists(&mut self) {
+        self.service.reloading();
+        match Lists::read(&self.plan.allow, &self.plan.deny, self.plan.list.as_deref()) {
+            Ok(lists) => {
+                self.lists = lists;
+                self.notices.say("the lists were read again");
+            }
+            Err(error) => self.notices.say(&format!("the lists stay as they were: {error:#}")),
+        }
+        self.service.ready();
+    }
+
+    fn tidy(&self) {
+        let spare: Vec<_> = self.looks.iter().map(|look| look.session.as_path()).collect();
+        for removed in self.shelf.tidy(SystemTime::now(), &spare) {
+            self.notices.say(&removed);
+        }
+    }
+
+    fn state(&self) -> String {
+        format!("watching {}, looking at {}", plural(self.watchlist.len() as u64, "process"), self.looks.len())
+    }
+
+    /// Seconds since the watch began, by a clock that nobody sets.
+    fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}
+
+/// What a process is known by, if it is still there.
+fn names_of(who: Who) -> Option<Names> {
+    let file = |name| fs::read_to_string(format!("/proc/{}/{name}", who.pid)).ok();
+    let exe = fs::read_link(format!("/proc/{}/exe", who.pid)).ok();
+    let names = Names {
+        comm: file("comm")?.trim_end_matches('\n').to_owned(),
+        exe: exe.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+        cgroup: group_of(who),
+    };
+    Some(names)
+}
+
+/// The control group that a process is in; none of one that is gone.
+fn group_of(who: Who) -> String {
+    cgroup::of(who.pid).map(|group| group.path).unwrap_or_default()
+}
+
+fn shown(who: Who, names: &Names) -> String {
+    format!("{} (pid {})", printable(&names.comm), who.pid)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
