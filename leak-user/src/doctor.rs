@@ -116,7 +116,7 @@ fn memory_maps() -> Check {
             "mapped files",
             State::Poor,
             "/proc/PID/map_files cannot be read",
-            "grant CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; else libraries that were replaced on disk stay untraced",
+            "grant CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN; else files that were replaced on disk stay untraced",
         ),
     }
 }

@@ -58,9 +58,6 @@ pub struct Watch {
     /// Read more patterns from a file, `allow PATTERN` or `deny PATTERN` a line; again at SIGHUP
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
-    /// Say only what went wrong
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 /// Watches until told to stop.
@@ -90,8 +87,7 @@ pub fn watch(args: &Watch) -> Outcome {
         deny: args.deny.clone(),
         list: args.list.clone(),
     };
-    let notices = if args.quiet { Notices::Quiet } else { Notices::Normal };
-    block_on(run(plan, notices)).map(|()| None)
+    block_on(run(plan, Notices::Normal)).map(|()| None)
 }
 
 /// Fewer levels show no trend.

@@ -12,8 +12,8 @@ mod shelf;
 mod watchlist;
 
 use std::{
-    fs,
-    path::PathBuf,
+    env, fs,
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -88,6 +88,7 @@ struct Watch {
     census: Census,
     watchlist: Watchlist,
     began: Instant,
+    own_program: Option<PathBuf>,
     service: Service,
     /// Under way.
     looks: Vec<Look>,
@@ -111,6 +112,7 @@ impl Watch {
             census: Census::default(),
             watchlist: Watchlist::new(terms),
             began: Instant::now(),
+            own_program: env::current_exe().ok(),
             service: Service::from_environment(),
             looks: Vec::new(),
             outcomes: JoinSet::new(),
@@ -158,7 +160,9 @@ impl Watch {
         let now = self.now();
         let watchlist = &mut self.watchlist;
         self.census.take(|who, bytes| watchlist.note(now, who, bytes, group_of)).context("/proc cannot be read")?;
-        Ok(self.watchlist.decide(now, names_of, |names| self.lists.objection(names)))
+        // Neither at this process nor at the looks that it has begun, which grow with what they see.
+        let names = |who| names_of(who).filter(|names| self.own_program.as_deref() != Some(Path::new(&names.exe)));
+        Ok(self.watchlist.decide(now, names, |names| self.lists.objection(names)))
     }
 
     fn act(&mut self, decision: Decision) {
