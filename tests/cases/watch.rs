@@ -37,7 +37,7 @@ fn leak(target: &mut Target) {
 
 fn watch(machine: &Machine, directory: &Path, more: &str) -> Leaktrace {
     let directory = directory.to_str().expect("a plain path");
-    let mut watch = machine.leaktrace(&format!("watch {SHORT} --directory {directory} {more}"));
+    let mut watch = machine.leaktrace(&format!("watch --directory {directory} {more}"));
     watch.wait_until_said("watching every process");
     watch
 }
@@ -76,7 +76,9 @@ fn finds_the_one_that_grows(
 #[test]
 fn the_process_that_grows_is_looked_at_and_its_stack_is_named() {
     let (machine, scratch) = (Machine::shared(), Scratch::new());
-    finds_the_one_that_grows(&machine, &scratch, "grower", |kept, more| watch(&machine, kept, more));
+    finds_the_one_that_grows(&machine, &scratch, "grower", |kept, more| {
+        watch(&machine, kept, &format!("{SHORT} {more}"))
+    });
 }
 
 /// The capabilities that the service has, as the unit says.
@@ -114,7 +116,7 @@ fn what_a_list_denies_is_left_alone_until_the_list_is_read_again() {
     let scratch = Scratch::new();
     let list = scratch.file("list", "allow denied-first\ndeny denied*\n");
     let mut leaking = program(&machine, &scratch, "denied-first");
-    let more = format!("--look 8s --list {}", list.display());
+    let more = format!("{SHORT} --look 8s --list {}", list.display());
     let mut watch = watch(&machine, &scratch.path("kept"), &more);
     leak(&mut leaking);
     let decided = watch.wait_until_said("denied-first");
@@ -132,11 +134,12 @@ fn what_a_list_denies_is_left_alone_until_the_list_is_read_again() {
 
 #[test]
 fn told_to_stop_in_the_middle_of_a_look_it_ends_at_once_and_keeps_the_session() {
-    let machine = Machine::shared();
+    let machine = Machine::alone();
     let scratch = Scratch::new();
     let kept = scratch.path("kept");
     let mut leaking = program(&machine, &scratch, "stopped");
-    let mut watch = watch(&machine, &kept, "--allow stopped --look 60s");
+    let mut watch =
+        watch(&machine, &kept, "--interval 200ms --within 3s --least-growth 64K --allow stopped --look 60s");
     leak(&mut leaking);
     watch.wait_until_said("looking closer");
     sleep(Duration::from_secs(3));

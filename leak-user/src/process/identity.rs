@@ -151,7 +151,8 @@ impl AsFd for Target {
     }
 }
 
-fn start_time(ticks: u64) -> SystemTime {
+/// When a process was started of which the kernel says this, in ticks since the machine was.
+pub fn start_time(ticks: u64) -> SystemTime {
     let boot = procfs::boot_time_secs().unwrap_or(0);
     let since_boot = Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
     SystemTime::UNIX_EPOCH + Duration::from_secs(boot) + since_boot

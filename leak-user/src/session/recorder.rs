@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -32,7 +32,7 @@ pub struct Recorder {
     connection: Connection,
     /// Holds the lock that tells other recorders to stay away. It is never closed before the connection: that would end
     /// the connection's own locks on the file.
-    _lock: File,
+    lock: File,
     path: PathBuf,
     /// Snapshots written.
     snapshots: u32,
@@ -65,6 +65,22 @@ struct Recorded {
     lifetimes_before: Ages,
 }
 
+/// What failed before there was anything to keep leaves no file behind.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.snapshots == 0 && self.blocks == 0 && is_at(&self.lock, &self.path).unwrap_or(false) {
+            // Where it cannot be removed, an empty session stays.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether it is this file that is at the path.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (own, there) = (file.metadata()?, std::fs::symlink_metadata(path)?);
+    Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
+}
+
 impl Recorder {
     /// Makes a new session's file. One that is there is only overwritten with `force`, and never while it is recorded.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
@@ -92,7 +108,7 @@ impl Recorder {
             schema::create(path).with_context(|| format!("{name} cannot be written; give -w a place that can"))?;
         Ok(Self {
             connection,
-            _lock: file,
+            lock: file,
             path: path.to_owned(),
             snapshots: 0,
             blocks: 0,
@@ -318,5 +334,23 @@ impl Recorded {
             before.zip(self.last_lifetimes.0).for_each(|(before, last)| *before += last);
         }
         recorded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_no_snapshot_leaves_no_file_and_nobody_elses_is_removed() {
+        let path = std::env::temp_dir().join(format!("leaktrace-empty-{}.leak", std::process::id()));
+        drop(Recorder::create(&path, true).unwrap());
+        assert!(!path.exists());
+        let recorder = Recorder::create(&path, true).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "another's").unwrap();
+        drop(recorder);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "another's");
+        std::fs::remove_file(&path).unwrap();
     }
 }

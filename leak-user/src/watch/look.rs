@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 use tokio::{
@@ -20,10 +20,13 @@ use tokio::{
 };
 
 use super::{census::Who, lists::Names};
-use crate::{growth::Rise, text::printable, units::rate};
+use crate::{growth::Rise, process::identity::start_time, text::printable, units::rate};
 
 /// A report is never longer, nor what is said beside it.
 const LONGEST: u64 = 16 << 20;
+
+/// A verdict counts from a stack's first seconds, so that a look is a little longer.
+const LEAD: Duration = Duration::from_secs(3);
 
 /// A look that does not end by itself by then is ended.
 const GRACE: Duration = Duration::from_mins(1);
@@ -81,7 +84,7 @@ pub struct Running {
 /// Begins a look.
 pub fn begin(who: Who, names: Names, rise: &Rise, manner: &Manner, session: PathBuf) -> Result<(Look, Running)> {
     let period = (rise.bytes_per_s() * manner.time.as_secs_f64() / SAMPLES).clamp(PERIODS.0, PERIODS.1);
-    let seconds = manner.time.as_secs_f64().to_string();
+    let seconds = (manner.time + LEAD).as_secs_f64().to_string();
     let child = Command::new("/proc/self/exe")
         .args(["--pid", &who.pid.to_string(), "--duration", &seconds, "--budget", &manner.budget])
         .args(["--sample", &(period as u64).to_string(), "--sort", "growth", "--top", "1", "--format", "json"])
@@ -118,7 +121,9 @@ impl Running {
             (self.child.wait().await, report, notes)
         };
         let found = match timeout(self.time + GRACE, whole).await {
-            Ok((status, report, notes)) => status.map_err(Into::into).and_then(|status| told(status, &report, &notes)),
+            Ok((status, report, notes)) => {
+                status.map_err(Into::into).and_then(|status| told(status, &report, &notes, self.who))
+            }
             // What is left of it dies with its handle.
             Err(_) => Err(anyhow!("the look did not end in time and was broken off")),
         };
@@ -136,14 +141,17 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 }
 
 /// What the last report says, or else why there is none.
-fn told(status: ExitStatus, report: &[u8], notes: &[u8]) -> Result<String> {
+fn told(status: ExitStatus, report: &[u8], notes: &[u8], who: Who) -> Result<String> {
     let last = report.rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty());
     let report = last.and_then(|line| serde_json::from_slice::<Value>(line).ok());
-    report.filter(|_| status.success()).as_ref().map(findings).with_context(|| {
+    let report = report.filter(|_| status.success()).with_context(|| {
         let notes = String::from_utf8_lossy(notes);
         let said = notes.lines().last().unwrap_or("it ended without a word").trim_start_matches("leaktrace: ");
         printable(said).into_owned()
-    })
+    })?;
+    let started = humantime::format_rfc3339_seconds(start_time(who.start_ticks)).to_string();
+    ensure!(report["processes"][0]["start_time"] == started, "it ended, and another process has its pid by now");
+    Ok(findings(&report))
 }
 
 /// A report in one line: what it amounts to, and the stack that grows the most.
@@ -199,7 +207,11 @@ mod tests {
     #[test]
     fn a_look_that_fails_says_why() {
         use std::os::unix::process::ExitStatusExt as _;
-        let error = told(ExitStatus::from_raw(2 << 8), b"", b"a note\nleaktrace: there is no process 7\n").unwrap_err();
-        assert_eq!(error.to_string(), "there is no process 7");
+        let who = Who { pid: 7, start_ticks: 0 };
+        let failed = told(ExitStatus::from_raw(2 << 8), b"", b"a note\nleaktrace: there is no process 7\n", who);
+        assert_eq!(failed.unwrap_err().to_string(), "there is no process 7");
+        let another = br#"{ "processes": [{ "pid": 7, "start_time": "1970-01-01T00:00:00Z" }] }"#;
+        let failed = told(ExitStatus::from_raw(0), another, b"", who);
+        assert!(failed.unwrap_err().to_string().contains("another process"));
     }
 }

@@ -142,8 +142,10 @@ impl Watch {
                 Some(outcome) = self.outcomes.join_next() => self.conclude(outcome),
                 _ = beat.tick() => self.service.alive(),
                 _ = rounds.tick() => {
-                    for decision in self.round()? {
-                        self.act(decision);
+                    match self.round() {
+                        Ok(decisions) => decisions.into_iter().for_each(|decision| self.act(decision)),
+                        // Too many open files, say: the next round may do better.
+                        Err(error) => self.notices.say(&format!("a round is left out: {error:#}")),
                     }
                     self.tidy();
                     self.service.status(&self.state());
