@@ -104,6 +104,8 @@ fn an_allocator_loaded_while_traced_is_traced_and_traced_again_when_it_comes_bac
     let mut leaktrace = machine.attach(target.pid(), "--format json -T 10000 60");
     order(&mut target, &format!("load {path}"));
     leaktrace.wait_until_said(&format!("probes in process {}", target.pid()));
+    // It was found when it was mapped, and may not have been ready to be used.
+    sleep(NOTICED);
     order(&mut target, "work 10");
     order(&mut target, "unload");
     order(&mut target, &format!("load {path}"));
