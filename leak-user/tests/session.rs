@@ -206,7 +206,7 @@ fn a_file_is_replaced_only_when_forced_and_never_while_it_is_recorded() {
     drop(recorder);
     assert!(refusal(false).contains("is there already"));
     assert_eq!(refusal(true), "");
-    fs::remove_file(&path).unwrap();
+    assert!(!path.exists(), "what replaced it came to nothing");
     fs::create_dir(&path).unwrap();
     assert!(refusal(true).contains("give another name"));
     let nowhere = Recorder::create(&folder.0.join("no/such/folder"), false).err().unwrap();
@@ -233,9 +233,9 @@ fn what_is_no_session_is_refused_in_a_sentence() {
     drop(other);
     assert!(said().contains("a SQLite database, but not a session"));
     fs::remove_file(&path).unwrap();
-    drop(Recorder::create(&path, false).unwrap());
+    let recorder = Recorder::create(&path, false).unwrap();
     assert!(said().contains("has no snapshot yet"));
-    fs::remove_file(&path).unwrap();
+    drop(recorder);
     drop(record(&folder, 20));
     let whole = fs::read(&path).unwrap();
     let newer = rusqlite::Connection::open(&path).unwrap();
