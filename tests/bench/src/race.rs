@@ -1,8 +1,8 @@
 //! Contenders on processes of their own that do the same work, in turns.
 //!
 //! All stay attached while the processes take turns: whatever else the machine does meets all of them alike. One round
-//! is a turn each, and nothing is compared but turns of one round. Where a process comes to lie in memory speeds or slows
-//! it by some percent for as long as it runs, so there are several heats, each with processes of its own.
+//! is a turn each, and nothing is compared but turns of one round. A process can be some percent faster or slower than the
+//! next for seconds on end, so there are several heats, each with processes of its own.
 
 use std::{ffi::OsStr, fs, path::PathBuf};
 

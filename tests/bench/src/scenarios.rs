@@ -61,7 +61,7 @@ impl From<Table> for Measured {
 /// Turns of each contender, where a turn is short: many, so that on a busy machine those of a round are under one load.
 const ROUNDS: usize = 31;
 
-/// Heats of the loops, which do so little that it matters most where they come to lie.
+/// Heats of the loops, which do so little that it matters most what else goes on.
 const HEATS: usize = 5;
 
 /// Milliseconds of such a turn.
