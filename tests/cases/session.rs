@@ -64,7 +64,7 @@ fn a_session_is_marked_from_outside_and_read_while_it_is_recorded_and_in_every_f
     let machine = Machine::shared();
     let (demo, scratch) = (demo(&machine), Scratch::new());
     let file = scratch.path("demo.leak");
-    let recorder = record(&machine, &demo, &file, 9, "--events");
+    let recorder = record(&machine, &demo, &file, 15, "--events");
     wait_for_snapshot(&machine, &file);
     sleep(Duration::from_secs(2));
     let pid = demo.pid().to_string();
