@@ -21,6 +21,7 @@ pub mod process;
 mod progress;
 pub mod report;
 pub mod session;
+mod signals;
 pub mod symbolize;
 pub mod text;
 pub mod trace;

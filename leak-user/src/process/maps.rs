@@ -5,7 +5,7 @@
 //! file still. Each is opened once and kept open, so it can still be read when the process is gone.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::{fd::AsRawFd, unix::fs::MetadataExt as _},
     path::PathBuf,
@@ -57,12 +57,16 @@ impl CodeMapping {
         }
     }
 
+    /// Whether this file is mapped here.
+    pub fn is_of(&self, file: &Metadata) -> bool {
+        let device = (rustix::fs::major(file.dev()) as i32, rustix::fs::minor(file.dev()) as i32);
+        (device, file.ino()) == (self.device, self.inode)
+    }
+
     /// Opens what is at the path now, if that is still the file that is mapped.
     fn open_by_path(&self, pid: u32) -> io::Result<MappedFile> {
         let file = Root::of(pid)?.open(&self.path, Links::Followed)?;
-        let metadata = file.metadata()?;
-        let device = (rustix::fs::major(metadata.dev()) as i32, rustix::fs::minor(metadata.dev()) as i32);
-        if (device, metadata.ino()) != (self.device, self.inode) {
+        if !self.is_of(&file.metadata()?) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "another file is at its path"));
         }
         Ok(MappedFile { file })

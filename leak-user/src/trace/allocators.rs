@@ -1,12 +1,6 @@
 //! Finds the allocators in what a process maps, and where on them the probes go.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::Read,
-    os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::FileExt, path::Path};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -141,11 +135,8 @@ fn find_in_object<'a>(
     // Read before it is looked for, so that a wrong file is called wrong rather than unmapped.
     let data = fs::File::open(object).and_then(|file| sparse::read_symbols(&file));
     ElfFile::parse(&data.with_context(|| format!("-O {name} cannot be read"))?, &format!("-O {name}"))?;
-    let device = (rustix::fs::major(metadata.dev()) as i32, rustix::fs::minor(metadata.dev()) as i32);
-    let mapped = modules
-        .of_process(slot)
-        .into_iter()
-        .find(|(_, mapping)| (mapping.inode == metadata.ino() && mapping.device == device) || mapping.path == object);
+    let mapped =
+        modules.of_process(slot).into_iter().find(|(_, mapping)| mapping.is_of(&metadata) || mapping.path == object);
     let Some((index, _)) = mapped else {
         bail!("-O {name} is not mapped by process {pid}; `grep r-xp /proc/{pid}/maps` lists what is");
     };

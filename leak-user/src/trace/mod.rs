@@ -34,7 +34,6 @@ use anyhow::Result;
 use leak_ebpf::{Counter, EXACT, Record, Walk};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    signal::unix::{Signal, SignalKind, signal},
     time::{MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
@@ -55,6 +54,7 @@ use crate::{
     },
     report::{Change, Condition, Mode, Renderer, Report},
     session::Recorder,
+    signals::Signals,
     unwind::supply::Supply,
 };
 use cost::CostMeter;
@@ -427,30 +427,5 @@ async fn until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => future::pending().await,
-    }
-}
-
-/// The signals that end a trace in order.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
     }
 }

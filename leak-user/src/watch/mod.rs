@@ -19,7 +19,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     task::{JoinError, JoinSet},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -28,6 +27,7 @@ use crate::{
     notice::Notices,
     probe::privilege,
     process::cgroup,
+    signals::Signals,
     text::printable,
     units::{plural, seconds},
 };
@@ -268,20 +268,4 @@ fn group_of(who: Who) -> String {
 
 fn shown(who: Who, names: &Names) -> String {
     format!("{} (pid {})", printable(&names.comm), who.pid)
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
 }
