@@ -107,7 +107,8 @@ fn a_session_is_marked_from_outside_and_read_while_it_is_recorded_and_in_every_f
     let events = leaktrace(&machine, &["parse", text(&file)]).well().output;
     let count = |what: &str| events.lines().filter(|line| line.split(' ').nth(3) == Some(what)).count() as u64;
     assert_eq!(Some(count("alloc")), last["totals"]["allocated_count"].as_u64());
-    assert!(count("free") >= last["totals"]["freed_count"].as_u64().expect("a count"));
+    // A realloc takes a block away and gives another.
+    assert!(count("free") + count("take") >= last["totals"]["freed_count"].as_u64().expect("a count"));
     assert!(events.lines().any(|line| line.starts_with("stack ") && line.contains(leaks)));
 
     for (format, file_name) in [("pprof", "demo.pb.gz"), ("parquet", "demo.parquet")] {

@@ -27,8 +27,8 @@ pub struct Call<'view> {
 pub struct Calls<'view> {
     /// Builds that both views know.
     builds: HashSet<&'view str>,
-    /// Whether bare addresses mean the same in both.
-    addresses: bool,
+    /// Whether both are of one trace, where bare addresses mean the same.
+    one_trace: bool,
     /// What the program is called before and after.
     programs: (String, String),
     /// What it is called here.
@@ -47,7 +47,7 @@ impl<'view> Calls<'view> {
             path.rsplit('/').next().unwrap_or_default().to_owned()
         };
         let builds = builds(before).intersection(&builds(after)).copied().collect();
-        Self { builds, addresses: one_trace, programs: (file_name(before), file_name(after)), program: "the program" }
+        Self { builds, one_trace, programs: (file_name(before), file_name(after)), program: "the program" }
     }
 
     pub fn before(&self, stack: &'view StackView) -> Vec<Call<'view>> {
@@ -65,13 +65,17 @@ impl<'view> Calls<'view> {
         let known = match (&frame.build_id, &frame.module) {
             (Some(build), _) => self.builds.contains(build.as_ref()),
             (None, Some(_)) => false,
-            (None, None) => self.addresses,
+            (None, None) => self.one_trace,
         };
         Call { module, function, offset: (function.is_none() && known).then_some(frame.offset) }
     }
 
-    /// Whether it makes sense to compare: there are stacks in both, or functions of one program.
+    /// Whether it makes sense to compare: they are of one trace, have a stack in common, or are of one program, with a
+    /// function in common wherever both hold something.
     pub fn have_something_in_common(&self, before: &'view View, after: &'view View) -> bool {
+        if self.one_trace {
+            return true;
+        }
         let stacks: HashSet<_> = before.stacks.iter().map(|stack| self.before(stack)).collect();
         if after.stacks.iter().any(|stack| !stack.frames.is_empty() && stacks.contains(&self.after(stack))) {
             return true;
@@ -79,7 +83,9 @@ impl<'view> Calls<'view> {
         let own = |call: &Call<'_>| call.module == Some(self.program) && call.function.is_some();
         let functions: HashSet<_> = stacks.into_iter().flatten().filter(own).collect();
         self.programs.0 == self.programs.1
-            && after.stacks.iter().flat_map(|stack| self.after(stack)).any(|call| functions.contains(&call))
+            && (before.stacks.is_empty()
+                || after.stacks.is_empty()
+                || after.stacks.iter().flat_map(|stack| self.after(stack)).any(|call| functions.contains(&call)))
     }
 }
 

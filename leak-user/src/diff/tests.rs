@@ -172,6 +172,19 @@ fn what_has_nothing_in_common_is_not_compared() {
 }
 
 #[test]
+fn a_program_that_held_nothing_is_compared() {
+    let mut nothing = next();
+    nothing.stacks.clear();
+    let is_left =
+        |diff: Diff, change| diff.stacks.iter().all(|stack| stack.change == change || stack.change == Change::Same);
+    assert!(diff(&redis(), &nothing).is_ok_and(|diff| is_left(diff, Change::Gone)));
+    assert!(diff(&nothing, &redis()).is_ok_and(|diff| is_left(diff, Change::New)));
+    let mut first = until(redis(), 1);
+    first.stacks.clear();
+    assert!(diff(&first, &redis()).is_ok_and(|diff| is_left(diff, Change::New)));
+}
+
+#[test]
 fn differences_add_up() {
     for seed in 0..30 {
         let (mut before, mut after) = (made_up(seed, 40), made_up(seed + 1, 30));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
 use foldhash::fast::RandomState;
-use leak_ebpf::{AllocRecord, Draw, Head, Record};
+use leak_ebpf::{AllocRecord, Draw, Head, Record, SpillKey, SpillTime};
 
 use super::bytes::{Rest, pack, put, put_signed, unpack};
 
@@ -74,6 +74,12 @@ impl Event {
         };
         let pid = pid(process);
         [Some(first), second].map(|event| event.map(|event| Self { pid, ..event }))
+    }
+
+    /// The event of a free or an unmapping for which the ring had no room. Who did it was not kept.
+    pub fn of_spilled(key: SpillKey, time: SpillTime, pid: u32) -> Self {
+        let kind = if key.pages == 0 { Kind::Freed } else { Kind::Taken };
+        Self { kind, time, pid, tid: 0, address: key.addr, bytes: key.bytes(), stack: 0, period: 0 }
     }
 }
 

@@ -338,6 +338,7 @@ impl Trace {
             ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
         })?;
         forgotten?;
+        self.recording.note_spilled(&set_aside, |slot| self.fleet.pid(slot).unwrap_or(0));
         self.ledger.enter_spilled(set_aside);
         self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;

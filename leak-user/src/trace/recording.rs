@@ -8,7 +8,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use leak_ebpf::Record;
+use leak_ebpf::{Record, SpillKey, SpillTime};
 
 use super::fleet::Fleet;
 use crate::{
@@ -130,11 +130,25 @@ impl Recording {
 
     /// Takes note of a record.
     pub fn note(&mut self, record: &Record<'_>, pid: impl FnOnce(u16) -> u32) {
-        let Some(events) = &mut self.events else { return };
+        if self.events.is_none() {
+            return;
+        }
         for event in Event::of(record, pid).into_iter().flatten() {
-            if events.last_mut().is_none_or(|block| block.push(event)) {
-                events.push(Block::default());
-            }
+            self.push(event);
+        }
+    }
+
+    /// Takes note of what there was no room for in the ring, after the records that were in it.
+    pub fn note_spilled(&mut self, frees: &[(SpillKey, SpillTime)], pid: impl Fn(u16) -> u32) {
+        for (key, time) in frees {
+            self.push(Event::of_spilled(*key, *time, pid(key.process)));
+        }
+    }
+
+    fn push(&mut self, event: Event) {
+        let Some(events) = &mut self.events else { return };
+        if events.last_mut().is_none_or(|block| block.push(event)) {
+            events.push(Block::default());
         }
     }
 
