@@ -17,7 +17,7 @@ use leak_ebpf::{AllocRecord, Cookie, Counter, Draw, EXACT, Kind, RestoreRecord, 
 use crate::{
     arguments::{self, Outcome},
     call::{Call, Thread, forget, read_user},
-    draw, emit,
+    draw, emit, sharers,
     unwind::{self, View},
     watched,
 };
@@ -66,7 +66,7 @@ const NOT_TAKEN: u64 = 0;
 /// Notes the request and the stack. `None` when the call's return is of no interest.
 #[inline(always)]
 fn begin(raw: u64, regs: &pt_regs) -> Option<()> {
-    let cookie = Cookie::unpack(raw);
+    let cookie = sharers::resolve(Cookie::unpack(raw));
     let process = cookie.process;
     let signature = Signature::from_u8(cookie.signature)?;
     let request = arguments::read(signature, regs);
@@ -277,7 +277,7 @@ pub fn recall(ctx: ProbeContext) -> u32 {
 pub fn release(ctx: ProbeContext) -> u32 {
     // SAFETY: as in `session`.
     let (cookie, regs) = unsafe { (bpf_get_attach_cookie(ctx.as_ptr()), &*ctx.regs) };
-    let cookie = Cookie::unpack(cookie);
+    let cookie = sharers::resolve(Cookie::unpack(cookie));
     let addr = regs.rdi;
     let sampling = draw::sampling(cookie.process);
     // One that an allocator frees itself, inside a call, is not the program's: user space finds it taken.

@@ -5,15 +5,15 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use leak_ebpf::{Cookie, Hits, MAX_PROCESSES, Sampling};
+use leak_ebpf::{Cookie, Hits, SLOTS_OF_PROCESSES, Sampling};
 
-/// By process slot, and one more for calibration.
+/// By process slot.
 #[map]
-static SAMPLING: Array<Sampling> = Array::with_max_entries(MAX_PROCESSES + 1, 0);
+static SAMPLING: Array<Sampling> = Array::with_max_entries(SLOTS_OF_PROCESSES, 0);
 
-/// By process slot, and one more for calibration.
+/// By process slot.
 #[map]
-static HITS: PerCpuArray<Hits> = PerCpuArray::with_max_entries(MAX_PROCESSES + 1, 0);
+static HITS: PerCpuArray<Hits> = PerCpuArray::with_max_entries(SLOTS_OF_PROCESSES, 0);
 
 /// What is asked of the probes of the process in this slot: everything, until user space says otherwise.
 #[inline(always)]

@@ -45,6 +45,15 @@ pub const MAX_PROCESSES: u32 = 1 << 12;
 /// The process slot of leaktrace's own calibration calls; no target ever has it.
 pub const CALIBRATION_SLOT: u16 = MAX_PROCESSES as u16;
 
+/// The process slot of processes that nobody chose, which probes for all meet too.
+pub const STRANGERS_SLOT: u16 = CALIBRATION_SLOT + 1;
+
+/// In a [`Cookie`]: the probe is in every process that maps its file, and whose it was hit by is to be looked up.
+pub const ANY_PROCESS: u16 = u16::MAX;
+
+/// Slots of processes and those beside.
+pub const SLOTS_OF_PROCESSES: u32 = STRANGERS_SLOT as u32 + 1;
+
 /// Claims of slots of the ring that can be given up at once: one for each program that is interrupted at a moment when the
 /// ring becomes full.
 pub const MAX_SKIPPED: u32 = 1 << 10;
@@ -123,7 +132,8 @@ impl Signature {
 pub struct Cookie {
     /// Number of the [`Signature`]. Kept raw because a program must not trust an enum it has not checked.
     pub signature: u8,
-    /// Which traced process this probe belongs to. Chosen at attach, so it also holds in a vfork child.
+    /// Which traced process this probe belongs to. Chosen at attach, so it also holds in a vfork child. Of a probe for all
+    /// it is [`ANY_PROCESS`].
     pub process: u16,
     /// Whether the kernel single-steps the probed instruction, which costs about ten times as much as emulating it.
     pub stepped: bool,
@@ -181,6 +191,8 @@ pub enum Kind {
     Fork = 8,
     /// A [`ProcessRecord`]: the process has made another one, which uses its very memory until it execs (vfork).
     Vfork = 9,
+    /// A [`ProcessRecord`] of no slot: a process that is not traced, whose id is the head's thread id, runs a new program.
+    Newcomer = 10,
 }
 
 /// What every record begins with.
@@ -460,6 +472,8 @@ pub struct Settings {
     pub usual_trampoline: u64,
     /// A [`Walk`].
     pub walk: u64,
+    /// Whether new programs of processes that are not traced are told, 0 or 1.
+    pub newcomers: u64,
 }
 
 const _: () = {
@@ -470,7 +484,7 @@ const _: () = {
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<SpillKey>() == 16);
-    assert!(size_of::<Settings>() == 40);
+    assert!(size_of::<Settings>() == 48);
     assert!(size_of::<Segment>() == 32);
     assert!(size_of::<Sampling>() == 24);
     assert!(size_of::<Hits>() == 48);

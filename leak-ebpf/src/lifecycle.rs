@@ -8,9 +8,9 @@ use aya_ebpf::{
     programs::{ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::info;
-use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord};
+use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord, STRANGERS_SLOT};
 
-use crate::{brief, call::Thread, emit};
+use crate::{brief, call::Thread, emit, sharers};
 
 /// The process slot of each traced process, by its id in the initial PID namespace.
 #[map]
@@ -38,13 +38,19 @@ pub fn generation(process: u16) -> u32 {
     GENERATIONS.get(u32::from(process)).copied().unwrap_or(0)
 }
 
-/// A traced process has replaced its program: its memory is gone, and its allocator may be another.
+/// A traced process has replaced its program: its memory is gone, and its allocator may be another. Of the others it is told
+/// where newcomers are wanted.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn exec(ctx: RawTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the value is copied out at once.
     let process = unsafe { TRACED.get(pid) }.copied();
-    let Some(process) = process else { return 0 };
+    let Some(process) = process else {
+        if emit::settings().newcomers != 0 {
+            send(emit::head_now(Kind::Newcomer, Cookie::of_process(STRANGERS_SLOT), pid));
+        }
+        return 0;
+    };
     if let Some(thread) = Thread::current() {
         thread.end_call();
     }
@@ -96,7 +102,10 @@ pub fn fork(ctx: RawTracePointContext) -> i32 {
 pub fn libraries(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a probe program is valid while it runs.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    let cookie = Cookie::unpack(cookie);
+    let cookie = sharers::resolve(Cookie::unpack(cookie));
+    if cookie.process == STRANGERS_SLOT {
+        return 0;
+    }
     change(cookie.process);
     tell(Kind::Libraries, cookie);
     0

@@ -33,6 +33,7 @@ mod launch;
 mod lifecycle;
 mod ring;
 mod shared;
+mod sharers;
 mod task_storage;
 mod unwind;
 mod watched;

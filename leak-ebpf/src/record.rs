@@ -41,6 +41,8 @@ pub enum Record<'a> {
     Fork(ProcessRecord),
     /// See [`Kind::Vfork`].
     Vfork(ProcessRecord),
+    /// See [`Kind::Newcomer`].
+    Newcomer(ProcessRecord),
 }
 
 /// Return addresses, still in the ring's own words.
@@ -63,7 +65,11 @@ impl<'a> Record<'a> {
             Self::Free(record) => record.head,
             Self::Take(record) => record.head,
             Self::Restore(record) => record.head,
-            Self::Exec(record) | Self::Libraries(record) | Self::Fork(record) | Self::Vfork(record) => record.head,
+            Self::Exec(record)
+            | Self::Libraries(record)
+            | Self::Fork(record)
+            | Self::Vfork(record)
+            | Self::Newcomer(record) => record.head,
         }
     }
 
@@ -105,6 +111,7 @@ impl<'a> Record<'a> {
             kind if kind == Kind::Exec as u8 => Self::Exec(ProcessRecord { head }),
             kind if kind == Kind::Fork as u8 => Self::Fork(ProcessRecord { head }),
             kind if kind == Kind::Vfork as u8 => Self::Vfork(ProcessRecord { head }),
+            kind if kind == Kind::Newcomer as u8 => Self::Newcomer(ProcessRecord { head }),
             kind if kind == Kind::Libraries as u8 => Self::Libraries(ProcessRecord { head }),
             _ => return None,
         })

@@ -157,7 +157,7 @@ fn walks() -> Check {
 /// Loads the programs and measures what a hit costs: what works here works in a trace.
 fn programs(links: LinkKind) -> Vec<Check> {
     let began = Instant::now();
-    let settings = LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Auto, may_sample: true };
+    let settings = LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Auto, may_sample: true, newcomers: false };
     let (mut kernel, mut upward, _tables) = match Kernel::load(settings, Notices::Quiet) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -75,7 +75,11 @@ pub fn count(things: u64) -> String {
 
 /// A number of things with their name, of which `one` is the singular: `1 block`, `1,234 blocks`.
 pub fn plural(things: u64, one: &str) -> String {
-    let ending = if things == 1 { "" } else { "s" };
+    let ending = match one {
+        _ if things == 1 => "",
+        sibilant if sibilant.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{} {one}{ending}", count(things))
 }
 

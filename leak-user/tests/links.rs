@@ -43,7 +43,7 @@ fn kinds() -> impl Iterator<Item = LinkKind> {
 }
 
 fn settings(links: LinkKind) -> LoadSettings {
-    LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: false }
+    LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: false, newcomers: false }
 }
 
 fn site(name: &str, function: *const (), signature: Signature) -> Site {

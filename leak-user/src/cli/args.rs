@@ -8,6 +8,7 @@ use clap::{
 };
 
 use leak_ebpf::{MAX_PERIOD, Walk};
+use wildmatch::WildMatch;
 
 use super::{offline::Offline, watch::Watch};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     probe::load::LinkKind,
     report::{Condition, Format, Renderer, Style},
     text::printable,
-    trace::{Keep, Lookup, Plan, Sample, Selection, SortBy, label},
+    trace::{Group, Keep, Lookup, Plan, Sample, Selection, SortBy, Variable, Wanted, label},
     units::{parse_duration, parse_older, parse_size},
 };
 
@@ -29,6 +30,7 @@ Examples:
   sudo leaktrace -p 1234 -s 512K          sample, a block every 512 KiB on average
   sudo leaktrace -p 1234 -s exact         every allocation, whatever it costs
   sudo leaktrace -p 1234 -w server.leak   also keep a session; `leaktrace html server.leak > page.html` shows it
+  sudo leaktrace --comm 'nginx*'          all processes of that name, and those to come
   sudo leaktrace run -- ./server --port 8080
   sudo leaktrace run --fail-on leak -- ./test-suite
   sudo leaktrace doctor
@@ -91,7 +93,39 @@ pub struct Attach {
     #[arg(short, long = "command", value_name = "COMMAND", conflicts_with = "pids")]
     pub command_line: Option<String>,
     #[command(flatten)]
+    pub wanted: WantedArgs,
+    #[command(flatten)]
     pub trace: TraceArgs,
+}
+
+/// Which processes to trace without naming each.
+#[derive(Args, Debug)]
+#[group(multiple = true, conflicts_with_all = ["pids", "command_line"])]
+pub struct WantedArgs {
+    /// Trace all processes, and those to come
+    #[arg(long, conflicts_with_all = ["cgroup", "comm", "env"])]
+    all: bool,
+    /// Trace the processes of a control group (its path) or of a container or pod (the beginning of its id)
+    #[arg(long, value_name = "PATH", value_parser = |text: &str| Group::parse(text).map_err(|error| error.to_string()))]
+    cgroup: Option<Group>,
+    /// Trace the processes of this name (* and ? stand for any letters)
+    #[arg(long, value_name = "NAME")]
+    comm: Option<String>,
+    /// Trace the processes that have this variable in their environment
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = |text: &str| Variable::parse(text).map_err(|error| error.to_string()))]
+    env: Option<Variable>,
+}
+
+impl WantedArgs {
+    /// What is asked for, if anything is.
+    pub fn wanted(&self) -> Option<Wanted> {
+        let wanted = Wanted {
+            comm: self.comm.as_deref().map(WildMatch::new),
+            cgroup: self.cgroup.clone(),
+            env: self.env.clone(),
+        };
+        (self.all || !wanted.is_all()).then_some(wanted)
+    }
 }
 
 #[derive(Args, Debug)]
@@ -260,6 +294,7 @@ impl TraceArgs {
             links: self.links,
             sizes,
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
+            wanted: None,
             follow_fork: self.follow_fork,
             selection: Selection {
                 top: self.top,

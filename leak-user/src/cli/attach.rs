@@ -7,14 +7,21 @@ use super::{
     args::{Attach, Origin},
     block_on,
 };
-use crate::{process::identity::Target, trace::Trace};
+use crate::{
+    process::identity::Target,
+    trace::{Plan, Trace},
+};
 
 /// Attaches to each process and reports until told to stop.
 pub fn attach(args: &Attach) -> Outcome {
-    if args.pids.is_empty() {
+    let wanted = args.wanted.wanted();
+    if args.pids.is_empty() && wanted.is_none() {
         bail!("nothing to trace; give -p PID, or `run -- CMD` to launch a program");
     }
-    let plan = args.trace.plan(Origin::Running)?;
+    if let Some(wanted) = wanted.as_ref().filter(|wanted| wanted.is_gone()) {
+        bail!("there is no process {}; `systemd-cgls` lists the control groups", wanted.describe());
+    }
+    let plan = Plan { wanted, ..args.trace.plan(Origin::Running)? };
     // A PID that cannot be traced is said before anything is loaded, and before privileges are asked for.
     for pid in &args.pids {
         Target::open(*pid)?;
@@ -24,6 +31,7 @@ pub fn attach(args: &Attach) -> Outcome {
         for pid in &args.pids {
             trace.attach(*pid)?;
         }
+        trace.take_on_wanted()?;
         trace.run(args.trace.renderer()).await
     })
 }

@@ -158,7 +158,7 @@ impl Ledger {
             Record::Take(take) => self.take(take),
             Record::Restore(restore) => self.restore(restore.head.process, restore.head.tid),
             Record::Exec(exec) => self.forget_process(exec.head.process),
-            Record::Libraries(_) | Record::Fork(_) | Record::Vfork(_) => {}
+            Record::Libraries(_) | Record::Fork(_) | Record::Vfork(_) | Record::Newcomer(_) => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Puts the programs on a process's allocator functions.
 //!
 //! Frees are attached before allocations and detached after them: a block whose allocation is seen is never freed
-//! unseen. A breakpoint is placed in the chosen process alone.
+//! unseen. A breakpoint is placed in the chosen process alone, or in all that map its file, if 0 is chosen.
 
 use std::{num::NonZeroU32, ops::Range, os::fd::OwnedFd, path::PathBuf};
 
@@ -210,7 +210,8 @@ impl Probes {
     }
 
     fn note_breakpoints(&mut self, kernel: &Kernel, pid: u32, file: &MappedFile, offsets: Vec<u64>) -> Result<()> {
-        if kernel.multi().is_some() {
+        // Those in every process are wanted in copies, too.
+        if kernel.multi().is_some() && pid != 0 {
             self.breakpoints.push(Breakpoints::new(pid, &file.file, offsets)?);
         }
         Ok(())
@@ -260,7 +261,7 @@ fn attach_together(programs: &multi::Programs, program: &str, place: &Place, sit
 }
 
 fn attach_one(program: &mut UProbe, place: &Place, site: &Site) -> Result<UProbeLink> {
-    let scope = UProbeScope::OneProcess(NonZeroU32::new(place.pid).context("there is no process 0")?);
+    let scope = NonZeroU32::new(place.pid).map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
     let point = UProbeAttachPoint {
         location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
         cookie: Some(site.cookie(place.process)),

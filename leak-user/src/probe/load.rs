@@ -10,7 +10,7 @@ use aya::{
     util::KernelVersion,
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::{BlockKey, Counter, MAX_WATCHED, SLOT_BYTES, Sampling, Walk};
+use leak_ebpf::{BlockKey, Counter, EXACT, MAX_WATCHED, SLOT_BYTES, STRANGERS_SLOT, Sampling, Walk};
 
 use super::{
     bpf_call,
@@ -95,6 +95,7 @@ pub struct Kernel {
     sweeper: Option<multi::Sweeper>,
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
+    sharers: HashMap<MapData, u32, u16>,
     trampolines: Array<MapData, u64>,
     sampling: Array<MapData, Shared<Sampling>>,
     watched: WatchedBlocks,
@@ -113,6 +114,8 @@ pub struct LoadSettings {
     pub walk: Walk,
     /// Whether allocations may be sampled, and not all be traced.
     pub may_sample: bool,
+    /// Whether new programs of processes that are not traced are to be told.
+    pub newcomers: bool,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -141,12 +144,12 @@ impl Upward {
 impl Kernel {
     /// Loads the programs.
     pub fn load(settings: LoadSettings, notices: Notices) -> Result<(Self, Upward, Tables)> {
-        let LoadSettings { ring_bytes, links, walk, may_sample } = settings;
+        let LoadSettings { ring_bytes, links, walk, may_sample, newcomers } = settings;
         let slots = ring_bytes / SLOT_BYTES as u32;
         let walk = if has_loops() { walk } else { Walk::Pointers };
         // The last quarter is kept for frees; the reader is woken at half.
         let marks = [slots, slots / 4 * 3, slots / 2].map(u64::from);
-        let settings = [marks[0], marks[1], marks[2], usual_trampoline(), walk as u64];
+        let settings = [marks[0], marks[1], marks[2], usual_trampoline(), walk as u64, newcomers.into()];
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)
@@ -174,6 +177,7 @@ impl Kernel {
         let counts = Counts::new(take_map(&mut ebpf, "COUNTS")?)?;
         let known = Known::new(take_map(&mut ebpf, "KNOWN")?)?;
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
+        let sharers = HashMap::try_from(take_map(&mut ebpf, "SHARERS")?)?;
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
@@ -187,8 +191,21 @@ impl Kernel {
         let hits = HitCounts::new(take_map(&mut ebpf, "HITS")?)?;
         let sampling = Array::try_from(take_map(&mut ebpf, "SAMPLING")?)?;
         let watched = WatchedBlocks::new(take_map(&mut ebpf, "WATCHED")?, take_map(&mut ebpf, "WATCHED_BINS")?)?;
-        let kernel =
-            Self { ebpf, links, multi, sweeper, log, traced, trampolines, sampling, watched, generations, walk };
+        let mut kernel = Self {
+            ebpf,
+            links,
+            multi,
+            sweeper,
+            log,
+            traced,
+            sharers,
+            trampolines,
+            sampling,
+            watched,
+            generations,
+            walk,
+        };
+        kernel.set_sampling(STRANGERS_SLOT, Sampling::new(EXACT, Sampling::NO_ALLOCATIONS | Sampling::OFF, 0))?;
         notices.detail(&format!("probes are attached by {}", links.name()));
         Ok((kernel, Upward { ring, counts, hits, known }, tables))
     }
@@ -215,10 +232,19 @@ impl Kernel {
 
     /// Has no more of this process reported under this slot: it is gone, and another may bear its id, even be traced.
     pub fn unwatch(&mut self, pid: u32, process: u16) -> Result<()> {
-        if self.traced.get(&pid, 0).is_ok_and(|watched| watched == process) {
-            self.traced.remove(&pid)?;
+        for processes in [&mut self.traced, &mut self.sharers] {
+            if processes.get(&pid, 0).is_ok_and(|watched| watched == process) {
+                processes.remove(&pid)?;
+            }
         }
         Ok(())
+    }
+
+    /// Has probes that are in every process take this one's calls for those of this slot.
+    pub fn share(&mut self, pid: u32, process: u16) -> Result<()> {
+        self.sharers
+            .insert(pid, process, 0)
+            .with_context(|| format!("process {pid} cannot be added to the traced ones"))
     }
 
     /// Makes a slot that another process had ready for a new one: the same addresses are other stacks from now on.

@@ -1,6 +1,9 @@
 //! Control groups of both versions: which one a process's memory is counted in, and how much that is.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use procfs::process::Process;
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,19 @@ pub struct Place {
     /// Its path: not to be printed raw.
     pub path: String,
     is_old: bool,
+}
+
+/// Where the trees of groups begin: of the newer version, and of each hierarchy of the older.
+pub fn roots() -> impl Iterator<Item = PathBuf> {
+    // The longer ones first: a hierarchy's folder would pass for a group of the newer version.
+    let old = fs::read_dir(UNIFIED).into_iter().flatten().flatten().map(|entry| entry.path());
+    let old = old.filter(|root| !root.join("cgroup.controllers").exists() && root.join("cgroup.procs").exists());
+    old.chain([PathBuf::from(UNIFIED)])
+}
+
+/// Whether there is a group at this path, in any tree.
+pub fn is_there(path: &Path) -> bool {
+    roots().any(|root| root.join(path.strip_prefix("/").unwrap_or(path)).join("cgroup.procs").exists())
 }
 
 /// The group of a process, if it is there and groups count memory.

@@ -144,6 +144,22 @@ impl Target {
     }
 }
 
+/// When a running program was started, in ticks since the machine was: with the pid, its identity. None of the kernel's own
+/// threads, nor of what has exited.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = proc::Process::new(pid.cast_signed()).and_then(|entry| entry.stat()).ok()?;
+    (stat.flags & PF_KTHREAD == 0 && !matches!(stat.state, 'Z' | 'X')).then_some(stat.starttime)
+}
+
+/// Which of these processes have exited, by their place.
+pub fn exited<'a>(targets: impl Iterator<Item = &'a Target>) -> Vec<usize> {
+    let mut fds: Vec<PollFd<'_>> = targets.map(|target| PollFd::new(target, PollFlags::IN)).collect();
+    match poll(&mut fds, Some(&Timespec::default())) {
+        Ok(0) | Err(_) => Vec::new(),
+        Ok(_) => (0..fds.len()).filter(|place| !fds[*place].revents().is_empty()).collect(),
+    }
+}
+
 impl AsFd for Target {
     /// The pidfd: readable once the process has exited.
     fn as_fd(&self) -> BorrowedFd<'_> {

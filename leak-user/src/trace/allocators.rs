@@ -1,6 +1,12 @@
 //! Finds the allocators in what a process maps, and where on them the probes go.
 
-use std::{collections::BTreeSet, fs, io::Read, os::unix::fs::FileExt, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs,
+    io::Read,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -25,6 +31,49 @@ use crate::{
 
 /// Bytes from the start of a program in which its headers and the loader's name are looked for.
 const HEADER_BYTES: u64 = 1 << 16;
+
+/// What files were found to be, so that none is read again for each process that maps it.
+#[derive(Default)]
+pub struct Known {
+    allocators: HashMap<ModuleIndex, (Option<FileState>, Functions)>,
+    loaders: HashMap<ModuleIndex, LoaderSite>,
+    /// By dynamic loader, the allocators in files that it loads.
+    loads: HashMap<ModuleIndex, BTreeSet<ModuleIndex>>,
+}
+
+/// The functions of an allocator.
+#[derive(Clone)]
+struct Functions {
+    sites: Vec<Site>,
+    kind: &'static str,
+}
+
+impl Known {
+    /// Takes note that programs of this loader have allocators in these files.
+    pub fn note_loaded(&mut self, loader: ModuleIndex, files: impl IntoIterator<Item = ModuleIndex>) {
+        self.loads.entry(loader).or_default().extend(files);
+    }
+
+    /// Whether it is known what programs of this loader are likely to get.
+    pub fn expects(&self, loader: ModuleIndex) -> bool {
+        self.loads.get(&loader).is_some_and(|files| !files.is_empty())
+    }
+
+    /// The allocators that a program of this loader is likely to get, once that has loaded them.
+    pub fn expected<'a>(&self, modules: &'a Modules, loader: ModuleIndex) -> Vec<Found<'a>> {
+        let files = self.loads.get(&loader).into_iter().flatten();
+        files.filter_map(|index| self.found(modules, *index)).collect()
+    }
+
+    /// The allocator that this file was found to have, if the file is still the same.
+    fn found<'a>(&self, modules: &'a Modules, index: ModuleIndex) -> Option<Found<'a>> {
+        let module = modules.get(index);
+        let file = module.file.as_ref()?;
+        let (state, Functions { sites, kind }) = self.allocators.get(&index)?;
+        let is_same = state.is_some() && *state == FileState::of(&file.file);
+        is_same.then(|| Found { module: index, file, sites: sites.clone(), name: shown(&module.path), kind })
+    }
+}
 
 /// An allocator in a file that the process maps.
 pub struct Found<'a> {
@@ -57,23 +106,29 @@ impl Found<'_> {
 }
 
 /// Where the dynamic loader of the process in this slot tells of changes, if it has one that does.
-pub fn find_loader(modules: &Modules, slot: u16, pid: u32) -> Option<(ModuleIndex, LoaderSite)> {
+pub fn find_loader(known: &mut Known, modules: &Modules, slot: u16, pid: u32) -> Option<(ModuleIndex, LoaderSite)> {
+    let mapped = modules.of_process(slot);
+    if let Some(loader) = mapped.iter().find_map(|(index, _)| Some((*index, *known.loaders.get(index)?))) {
+        return Some(loader);
+    }
     let mut start = Vec::new();
     let exe = fs::File::open(format!("/proc/{pid}/exe")).ok()?;
     exe.take(HEADER_BYTES).read_to_end(&mut start).ok()?;
     let loader = ElfFile::parse(&start, "the program").ok()?.interpreter()?;
     let named = |mapping: &CodeMapping| mapping.path.file_name() == Path::new(&loader).file_name();
-    let (index, _) = modules.of_process(slot).into_iter().find(|(_, mapping)| named(mapping))?;
+    let (index, _) = mapped.into_iter().find(|(_, mapping)| named(mapping))?;
     let module = modules.get(index);
     let data = sparse::read_symbols(&module.file.as_ref()?.file).ok()?;
     let object = ElfFile::parse(&data, &loader).ok()?;
     let symbol = object.symbols(&["_dl_debug_state"], |_| true).ok()?.into_iter().next()?;
-    let code = object.code(&symbol).ok()?;
-    Some((index, LoaderSite { file_offset: code.offset }))
+    let site = LoaderSite { file_offset: object.code(&symbol).ok()?.offset };
+    known.loaders.insert(index, site);
+    Some((index, site))
 }
 
 /// The allocators of the process in this slot. Fails when there is none.
 pub fn find<'a>(
+    known: &mut Known,
     modules: &'a Modules,
     slot: u16,
     pid: u32,
@@ -81,14 +136,14 @@ pub fn find<'a>(
     notices: Notices,
 ) -> Result<Vec<Found<'a>>> {
     if let Some(object) = &lookup.object {
-        return find_in_object(modules, slot, pid, object, &lookup.prefix, notices);
+        return find_in_object(known, modules, slot, pid, object, &lookup.prefix, notices);
     }
     let mut all = Vec::new();
     let mut looked_at = BTreeSet::new();
     let mut troubles = Vec::new();
     for (index, _) in modules.of_process(slot) {
         let name = shown(&modules.get(index).path);
-        match examine(modules, index, &lookup.prefix, notices) {
+        match examine(known, modules, index, &lookup.prefix, notices) {
             Ok(Some(found)) => all.push(found),
             Ok(None) => {}
             // An object that cannot be read cannot be judged; the others still can.
@@ -120,6 +175,7 @@ fn none_found(pid: u32, prefix: &str, looked_at: &BTreeSet<String>) -> anyhow::E
 }
 
 fn find_in_object<'a>(
+    known: &mut Known,
     modules: &'a Modules,
     slot: u16,
     pid: u32,
@@ -140,13 +196,22 @@ fn find_in_object<'a>(
     let Some((index, _)) = mapped else {
         bail!("-O {name} is not mapped by process {pid}; `grep r-xp /proc/{pid}/maps` lists what is");
     };
-    match examine(modules, index, prefix, notices)? {
+    match examine(known, modules, index, prefix, notices)? {
         Some(found) => Ok(vec![found]),
         None => bail!("-O {name} defines no {prefix}malloc and {prefix}free; give its prefix with --symbols-prefix"),
     }
 }
 
-fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: Notices) -> Result<Option<Found<'a>>> {
+fn examine<'a>(
+    known: &mut Known,
+    modules: &'a Modules,
+    index: ModuleIndex,
+    prefix: &str,
+    notices: Notices,
+) -> Result<Option<Found<'a>>> {
+    if let Some(found) = known.found(modules, index) {
+        return Ok(Some(found));
+    }
     let module = modules.get(index);
     let name = shown(&module.path);
     let Some(file) = &module.file else {
@@ -191,7 +256,9 @@ fn examine<'a>(modules: &'a Modules, index: ModuleIndex, prefix: &str, notices: 
         }
         notices.say(&format!("{function} in {name} is not traced: {reason}"));
     }
-    Ok(Some(Found { module: index, file, sites, kind: allocator.kind.name(), name }))
+    let kind = allocator.kind.name();
+    known.allocators.insert(index, (state, Functions { sites: sites.clone(), kind }));
+    Ok(Some(Found { module: index, file, sites, kind, name }))
 }
 
 /// The prefix that was asked for, or all that are known.

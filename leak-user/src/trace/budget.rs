@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
-use leak_ebpf::{BlockKey, EXACT};
+use anyhow::{Context, Result};
+use leak_ebpf::{BlockKey, EXACT, STRANGERS_SLOT};
 
 use super::{
     Trace,
@@ -15,6 +15,8 @@ impl Trace {
     /// Has the governors judge, and does what they say.
     pub(super) fn keep_to_budget(&mut self) -> Result<()> {
         let now = Instant::now();
+        self.judge_strangers(now)?;
+        self.settle_commons()?;
         for slot in self.fleet.to_be_judged(now) {
             let hits = self.upward.hits.of(slot)?;
             let decision = self.fleet.parts(slot).and_then(|(traced, ..)| traced.judge(now, hits));
@@ -36,6 +38,46 @@ impl Trace {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Has what strangers pay for probes that are in every process judged.
+    fn judge_strangers(&mut self, now: Instant) -> Result<()> {
+        if !self.fleet.means.commons.is_due(now) {
+            return Ok(());
+        }
+        let hits = self.upward.hits.of(STRANGERS_SLOT)?;
+        match self.fleet.means.commons.judge(now, hits) {
+            None | Some(Decision::Warning(_)) => Ok(()),
+            Some(Decision::Orders(orders, _)) => self.share_out(STRANGERS_SLOT, orders.watch),
+            Some(Decision::LetGo(_)) => self.share_out(STRANGERS_SLOT, Watch::Nothing),
+        }
+    }
+
+    /// Takes note of what one of those that share probes can afford, and watches what all can.
+    fn share_out(&mut self, slot: u16, watch: Watch) -> Result<()> {
+        self.fleet.means.commons.set_affordable(slot, watch);
+        if self.fleet.parts(slot).is_some() {
+            // Its own orders may be others too.
+            self.watch_alone(slot, self.fleet.means.commons.in_force())?;
+        }
+        self.settle_commons()
+    }
+
+    /// Watches what all that share probes can afford: one may have gone that could not.
+    fn settle_commons(&mut self) -> Result<()> {
+        let commons = &mut self.fleet.means.commons;
+        let watch = commons.affordable();
+        if watch == commons.in_force() {
+            return Ok(());
+        }
+        let sharers = commons.sharers();
+        commons.put_back(&mut self.fleet.means.kernel, watch).context("probes cannot be put back")?;
+        for slot in sharers {
+            self.watch_alone(slot, watch)?;
+        }
+        let withdrawn = self.fleet.means.commons.withdraw(watch);
+        self.fleet.take_out(withdrawn);
         Ok(())
     }
 
@@ -64,6 +106,11 @@ impl Trace {
 
     /// Sees to it that this is watched from now on.
     fn watch(&mut self, slot: u16, watch: Watch) -> Result<()> {
+        let shares = self.fleet.parts(slot).is_some_and(|(traced, ..)| traced.shares);
+        if shares { self.share_out(slot, watch) } else { self.watch_alone(slot, watch) }
+    }
+
+    fn watch_alone(&mut self, slot: u16, watch: Watch) -> Result<()> {
         let Some((traced, means, removal)) = self.fleet.parts(slot) else { return Ok(()) };
         let before = traced.watched.orders().watch;
         // Probes are in place before what they see counts, and longer.

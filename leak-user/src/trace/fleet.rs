@@ -12,7 +12,11 @@ use anyhow::{Context, Result, bail};
 use leak_ebpf::{Frames, Hits, MAX_PROCESSES};
 
 use super::{
-    Lookup, children, files,
+    Lookup,
+    allocators::{self, Known},
+    children,
+    commons::{self, Commons},
+    files,
     governor::Governor,
     passage::{Caller, Functions},
     removal::Removal,
@@ -22,11 +26,11 @@ use super::{
 use crate::{
     ledger::{Ledger, Passage},
     notice::Notices,
-    probe::load::Kernel,
+    probe::{attach::Probes, load::Kernel},
     process::{
-        identity::Target,
+        identity::{Target, exited},
         maps::expected_trampoline,
-        modules::{Location, Modules},
+        modules::{Location, ModuleIndex, Modules},
         monotonic_now,
     },
     report,
@@ -44,6 +48,7 @@ pub struct Fleet {
     cpu_of_gone: Duration,
     /// New children, of whose blocks the kernel side knows none.
     unwatched_children: Vec<u16>,
+    shares_all: bool,
 }
 
 /// A process that a traced one has just made.
@@ -60,6 +65,7 @@ pub struct Fork {
 impl Fleet {
     /// A fleet of nothing yet.
     pub fn new(kernel: Kernel, supply: Supply, lookup: Lookup, governor: Governor, notices: Notices) -> Result<Self> {
+        let commons_governor = governor.clone();
         Ok(Self {
             means: Means {
                 modules: Modules::new({
@@ -73,12 +79,15 @@ impl Fleet {
                 late: 0,
                 governor,
                 functions: Functions::default(),
+                known: Known::default(),
+                commons: Commons::new(commons_governor),
             },
             removal: Removal::start()?,
             traced: Vec::new(),
             slots: Slots::default(),
             cpu_of_gone: Duration::ZERO,
             unwatched_children: Vec::new(),
+            shares_all: false,
         })
     }
 
@@ -112,6 +121,86 @@ impl Fleet {
         Ok(())
     }
 
+    /// Takes on a process that is what was asked for; a newcomer, if it has only just begun to run its program. Says whether
+    /// its allocations are seen by now.
+    pub fn take_on(&mut self, pid: u32, is_newcomer: bool) -> Result<bool> {
+        let target = Target::open(pid)?;
+        let slot = self.take_slot().with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced"))?;
+        let mut traced = Traced::new(target, slot, true, self.means.governor.clone());
+        // First of all what makes probes that are there already see it.
+        traced.shares = self.has_many();
+        if traced.shares {
+            traced.watched.set_watch(self.means.commons.join(slot));
+        }
+        let begun = self.begin_to_watch(&mut traced);
+        if let Err(error) = begun {
+            self.means.commons.leave(slot);
+            self.slots.give_back(slot);
+            return Err(error);
+        }
+        let placed = if is_newcomer {
+            self.means.late += 1;
+            attach_if_in_time(&mut traced, &mut self.means, &self.removal);
+            Ok(())
+        } else {
+            traced.attach(&mut self.means)
+        };
+        if let Err(error) = placed {
+            self.means.kernel.unwatch(pid, slot)?;
+            self.means.commons.leave(slot);
+            self.removal.take_out(traced.release(&mut self.means));
+            self.means.modules.drop_process(slot);
+            self.slots.give_back(slot);
+            return Err(error);
+        }
+        let has_probes = traced.has_probes();
+        self.traced.push(traced);
+        Ok(has_probes)
+    }
+
+    /// Learns from a process that is not traced which allocator programs of its loader get, and has tables made for it.
+    pub fn learn_from(&mut self, pid: u32) {
+        let Some(slot) = self.slots.take() else { return };
+        let Means { modules, known, lookup, notices, .. } = &mut self.means;
+        if lookup.is_usual()
+            && modules.read(slot.number, pid).is_ok()
+            && let Some((loader, _)) = allocators::find_loader(known, modules, slot.number, pid)
+            && let Ok(found) = allocators::find(known, modules, slot.number, pid, lookup, *notices)
+        {
+            let files: Vec<ModuleIndex> = found.iter().map(|found| found.module).collect();
+            known.note_loaded(loader, files);
+        }
+        self.means.order_tables();
+        self.means.modules.drop_process(slot.number);
+        self.slots.give_back(slot.number);
+    }
+
+    fn begin_to_watch(&mut self, traced: &mut Traced) -> Result<()> {
+        let (pid, slot) = (traced.target.pid, traced.slot);
+        traced.watched.put_in_force(slot, &mut self.means.kernel)?;
+        if traced.shares {
+            self.means.kernel.share(pid, slot)?;
+        }
+        self.means.kernel.watch_exec(pid, slot)?;
+        traced.expected_trampoline = self.expect_trampoline(pid, slot)?;
+        Ok(())
+    }
+
+    /// Whether there are so many processes that those to come share probes.
+    fn has_many(&self) -> bool {
+        self.shares_all || self.traced.iter().filter(|traced| !traced.is_released()).count() >= commons::OWN
+    }
+
+    /// From now on processes that are taken on share their probes, however few there are.
+    pub fn share_all(&mut self) {
+        self.shares_all = true;
+    }
+
+    /// Whether the process that bears this pid now is traced.
+    pub fn has(&self, pid: u32) -> bool {
+        self.traced.iter().any(|traced| traced.target.pid == pid && !traced.target.has_exited())
+    }
+
     /// Takes note that the process in this slot runs another program since, by the thread of this id.
     pub fn begin_anew(&mut self, slot: u16, thread: u32) {
         self.means.modules.drop_mappings(slot);
@@ -134,7 +223,7 @@ impl Fleet {
     /// Looks again for allocators that were not there when they were looked for.
     pub fn search_on(&mut self) {
         for traced in &mut self.traced {
-            if !(traced.is_child && self.removal.is_behind()) {
+            if !(traced.came_along && self.removal.is_behind()) {
                 traced.search_on(&mut self.means);
             }
         }
@@ -194,8 +283,8 @@ impl Fleet {
 
     /// Slots of processes that have exited and were not released yet. Their last records are in the ring by now.
     pub fn exited(&self) -> BTreeSet<u16> {
-        let is_exited = |traced: &&Traced| !traced.is_released() && traced.target.has_exited();
-        self.traced.iter().filter(is_exited).map(|traced| traced.slot).collect()
+        let running: Vec<&Traced> = self.traced.iter().filter(|traced| !traced.is_released()).collect();
+        exited(running.iter().map(|traced| &traced.target)).into_iter().map(|place| running[place].slot).collect()
     }
 
     /// Sees to the end of these processes, whose last records were read. Children go altogether, for what they held went
@@ -203,10 +292,11 @@ impl Fleet {
     pub fn release(&mut self, exited: &BTreeSet<u16>, ledger: &mut Ledger) -> Result<()> {
         for traced in self.traced.iter_mut().filter(|traced| exited.contains(&traced.slot)) {
             self.means.kernel.unwatch(traced.target.pid, traced.slot)?;
+            self.means.commons.leave(traced.slot);
             self.removal.take_out(traced.release(&mut self.means));
             self.means.modules.freeze(traced.slot);
         }
-        for mut gone in self.traced.extract_if(.., |traced| traced.is_released() && traced.is_child) {
+        for mut gone in self.traced.extract_if(.., |traced| traced.is_released() && traced.came_along) {
             self.cpu_of_gone += gone.look();
             self.means.modules.drop_process(gone.slot);
             self.means.forget_blocks(gone.slot, ledger)?;
@@ -274,6 +364,11 @@ impl Fleet {
         Some((traced, &mut self.means, &self.removal))
     }
 
+    /// Has these taken out aside.
+    pub fn take_out(&self, probes: Probes) {
+        self.removal.take_out(probes);
+    }
+
     /// What a report says of them.
     pub fn report(&self) -> Vec<report::Process> {
         self.traced.iter().map(Traced::report).collect()
@@ -298,6 +393,7 @@ impl Fleet {
     /// Takes all probes out.
     pub fn detach(&mut self) {
         self.traced.clear();
+        self.means.commons.clear();
     }
 
     /// Traces a child in this slot, which has a copy of its parent's books; and the children that it has made by now.
@@ -318,6 +414,14 @@ impl Fleet {
         let unheard_of = self.new_children(&target);
         let mut traced = Traced::new(target, slot, true, self.means.governor.clone());
         traced.expected_trampoline = expected_trampoline;
+        // A child of many has what its parent has; and one that has come this far is one more of them.
+        traced.shares = self.has_many();
+        if traced.shares {
+            traced.watched.set_watch(self.means.commons.join(slot));
+            if let Err(error) = self.means.kernel.share(pid, slot) {
+                self.means.notices.say(&format!("child {pid} is not traced: {error:#}"));
+            }
+        }
         traced.watched.set_tells_all_frees(true);
         if let Err(error) = traced.watched.put_in_force(slot, &mut self.means.kernel) {
             self.means.notices.say(&format!("child {pid} is traced without sampling: {error:#}"));
@@ -363,17 +467,12 @@ impl Fleet {
         let unknown = children.into_iter().rev().filter(|child| !self.has(*child));
         unknown.filter_map(|child| Child::open(child, parent.pid)).collect()
     }
-
-    /// Whether the process that bears this pid now is traced.
-    fn has(&self, pid: u32) -> bool {
-        self.traced.iter().any(|traced| traced.target.pid == pid && !traced.target.has_exited())
-    }
 }
 
 /// Places probes, unless it is a child without any while children come and go faster than they can be traced. One that
 /// stays gets them later.
 fn attach_if_in_time(traced: &mut Traced, means: &mut Means, removal: &Removal) {
-    if traced.is_child && !traced.has_probes() && removal.is_behind() {
+    if traced.came_along && !traced.has_probes() && removal.is_behind() {
         traced.search_later();
     } else {
         traced.attach_or_search(means);

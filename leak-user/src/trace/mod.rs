@@ -7,6 +7,7 @@
 mod allocators;
 mod budget;
 mod children;
+mod commons;
 mod cost;
 mod draft;
 mod files;
@@ -14,6 +15,7 @@ mod fleet;
 mod governor;
 mod launch;
 mod marks;
+mod newcomers;
 mod passage;
 mod recording;
 mod removal;
@@ -21,6 +23,7 @@ mod reporter;
 mod search;
 mod slots;
 mod target;
+mod wanted;
 mod watched;
 
 use std::{
@@ -41,6 +44,7 @@ pub use draft::{Selection, SortBy};
 pub use launch::{CHILD_ARGUMENT, Launched, become_program};
 pub use marks::{label, mark};
 pub use recording::Keep;
+pub use wanted::{Group, Variable, Wanted};
 
 use crate::{
     growth::{History, Moment},
@@ -62,6 +66,7 @@ use fleet::{Fleet, Fork};
 use governor::Governor;
 pub use governor::Sample;
 use marks::Marks;
+use newcomers::Newcomers;
 use recording::Recording;
 use reporter::Reporter;
 
@@ -99,6 +104,8 @@ pub struct Plan {
     pub sizes: Sizes,
     /// Where to look for the allocator.
     pub lookup: Lookup,
+    /// Which processes are taken on without being named, if any are.
+    pub wanted: Option<Wanted>,
     /// Whether processes that a traced one makes are traced too.
     pub follow_fork: bool,
     /// Which stacks a report shows.
@@ -118,6 +125,13 @@ pub struct Lookup {
     pub prefix: String,
 }
 
+impl Lookup {
+    /// Whether it is everywhere, for what is known.
+    fn is_usual(&self) -> bool {
+        self.object.is_none() && self.prefix.is_empty()
+    }
+}
+
 /// A trace in progress.
 pub struct Trace {
     plan: Plan,
@@ -134,6 +148,7 @@ pub struct Trace {
     changes: Vec<Change>,
     recorder: Option<Recorder>,
     recording: Recording,
+    newcomers: Newcomers,
 }
 
 /// Why a trace ended.
@@ -154,14 +169,20 @@ impl Trace {
         let signals = Signals::new()?;
         let links = plan.links.unwrap_or_else(LinkKind::detect);
         let may_sample = plan.sample.may_leave_out(plan.budget);
-        let settings = LoadSettings { ring_bytes: plan.ring_bytes, links, walk: plan.walk, may_sample };
+        let settings = LoadSettings {
+            ring_bytes: plan.ring_bytes,
+            links,
+            walk: plan.walk,
+            may_sample,
+            newcomers: plan.wanted.is_some(),
+        };
         let (mut kernel, mut upward, tables) = Kernel::load(settings, notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);
         if let Err(error) = &hit_cost {
             notices.say(&format!("the cost of tracing is not known, so no budget is kept: {error:#}"));
         }
         let hit_cost = hit_cost.ok();
-        if plan.follow_fork {
+        if plan.follow_fork || plan.wanted.is_some() {
             kernel.watch_forks()?;
         }
         let budget = plan.budget.filter(|_| hit_cost.is_some());
@@ -179,6 +200,7 @@ impl Trace {
             changes: Vec::new(),
             recorder,
             recording,
+            newcomers: Newcomers::default(),
         })
     }
 
@@ -228,6 +250,7 @@ impl Trace {
         let start = tokio::time::Instant::from_std(self.began);
         let mut history = interval_at(start + HISTORY_TICK, HISTORY_TICK);
         let mut sweep = interval_at(start + SWEEP, SWEEP);
+        let mut round = interval_at(start + newcomers::ROUND, newcomers::ROUND);
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
         let mut reports_made = 0;
@@ -268,6 +291,11 @@ impl Trace {
                     let idle = self.ledger.sweep();
                     self.upward.known.forget(&idle)?;
                 }
+                _ = round.tick() => {
+                    if !self.look_for_wanted() {
+                        return Ok(End::TargetsGone);
+                    }
+                }
                 ready = ring.readable() => {
                     ready?.clear_ready();
                     self.drain()?;
@@ -282,7 +310,7 @@ impl Trace {
                     self.fleet.search_on();
                     self.fleet.means.order_tables();
                     self.fleet.means.kernel.flush_log();
-                    if !self.fleet.is_alive() {
+                    if self.plan.wanted.is_none() && !self.fleet.is_alive() {
                         return Ok(End::TargetsGone);
                     }
                     self.fleet.confine_probes(self.upward.counts.read()?.get(Counter::Copies));
@@ -300,6 +328,8 @@ impl Trace {
         let set_aside = self.upward.ring.take_spilled(spilled)?;
         let (ledger, fleet, recording) = (&mut self.ledger, &mut self.fleet, &mut self.recording);
         let mut changed = BTreeSet::new();
+        let mut executed = BTreeSet::new();
+        let mut newcomers = Vec::new();
         let mut forks = Vec::new();
         let mut returned = BTreeSet::new();
         let mut last = None;
@@ -319,7 +349,9 @@ impl Trace {
                         forgotten = Err(error);
                     }
                     changed.insert(slot);
+                    executed.insert(slot);
                 }
+                Record::Newcomer(newcomer) => newcomers.push(newcomer.head.tid),
                 Record::Libraries(_) => {
                     changed.insert(slot);
                 }
@@ -340,6 +372,8 @@ impl Trace {
         forgotten?;
         self.recording.note_spilled(&set_aside, |slot| self.fleet.pid(slot).unwrap_or(0));
         self.ledger.enter_spilled(set_aside);
+        self.take_on_newcomers(&newcomers);
+        self.let_go_of_unwanted(&executed)?;
         self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;
         self.fleet.follow_forks(&forks, &mut self.ledger);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use leak_ebpf::{BlockKey, Hits, NO_TRAMPOLINE, Walk};
 
 use super::{
-    Lookup, allocators,
+    Lookup,
+    allocators::{self, Known},
+    commons::Commons,
     governor::{Decision, Governor, Watch},
     passage::Functions,
     search::Search,
@@ -53,6 +56,10 @@ pub struct Means {
     pub governor: Governor,
     /// The functions that bear probes.
     pub functions: Functions,
+    /// What files were found to be.
+    pub known: Known,
+    /// Probes of many processes together.
+    pub commons: Commons,
 }
 
 impl Means {
@@ -93,8 +100,11 @@ pub struct Traced {
     pub target: Target,
     /// Which process the programs' records call it.
     pub slot: u16,
-    /// Whether it came along because a traced process made it.
-    pub is_child: bool,
+    /// Whether it came along: because a traced process made it, or because it is what was asked for. What it held goes with
+    /// it.
+    pub came_along: bool,
+    /// Whether it shares probes with others.
+    pub shares: bool,
     /// Where the kernel's return trampoline is in it, once known.
     trampoline: Option<u64>,
     /// Where it will be, if there is none yet.
@@ -108,6 +118,8 @@ pub struct Traced {
     probed: BTreeSet<ModuleIndex>,
     /// The dynamic loaders that tell of new libraries.
     loaders: BTreeSet<ModuleIndex>,
+    /// The one that it has.
+    loader: Option<ModuleIndex>,
     /// While it has no allocator that bears probes.
     search: Option<Search>,
     /// Whether it runs a program whose allocator may have no probes yet, which is to be said.
@@ -118,18 +130,20 @@ pub struct Traced {
 
 impl Traced {
     /// A process without probes.
-    pub fn new(target: Target, slot: u16, is_child: bool, governor: Governor) -> Self {
+    pub fn new(target: Target, slot: u16, came_along: bool, governor: Governor) -> Self {
         Self {
             life: Life::Running,
             cpu: Duration::ZERO,
             slot,
-            is_child,
+            came_along,
+            shares: false,
             trampoline: None,
             expected_trampoline: None,
             rss: target.rss_at_attach,
             probes: Probes::default(),
             probed: BTreeSet::new(),
             loaders: BTreeSet::new(),
+            loader: None,
             search: None,
             may_be_late: false,
             watched: Watched::new(governor),
@@ -177,7 +191,7 @@ impl Traced {
 
     /// Whether it has any probes.
     pub fn has_probes(&self) -> bool {
-        self.probes.count() > 0
+        !self.probed.is_empty()
     }
 
     /// Has the search begin a little later.
@@ -206,11 +220,25 @@ impl Traced {
         means.order_tables();
         self.attach_loader(means)?;
         means.order_tables();
-        let Means { kernel, modules, supply, lookup, notices, late, functions, .. } = means;
+        let Means { kernel, modules, supply, lookup, notices, late, functions, known, commons, .. } = means;
+        let loader = self.loader.filter(|_| lookup.is_usual());
         let mut troubles = Vec::new();
         let (mut bear_probes, mut is_new) = (false, false);
-        let found = allocators::find(modules, self.slot, pid, lookup, *notices)?;
-        if self.probed.is_empty() && !self.is_child {
+        let found = match allocators::find(known, modules, self.slot, pid, lookup, *notices) {
+            Ok(found) => {
+                let loaded = found.iter().filter(|found| modules.get(found.module).path != Path::new(&self.target.exe));
+                if let Some(loader) = loader {
+                    known.note_loaded(loader, loaded.map(|found| found.module));
+                }
+                found
+            }
+            // Where there is nothing but the program and its loader yet, probes wait for what that will map.
+            Err(error) => match loader.filter(|_| modules.files_of(self.slot).len() <= 2) {
+                Some(loader) if known.expects(loader) => known.expected(modules, loader),
+                _ => return Err(error),
+            },
+        };
+        if self.probed.is_empty() && !self.came_along {
             // So that the first stacks are whole; those of a large program come when they are there.
             supply.wait(TABLES_AT_ATTACH);
         }
@@ -224,7 +252,12 @@ impl Traced {
             }
             notices.detail(&found.describe());
             let mut probes = Probes::default();
-            match probes.attach(kernel, pid, self.slot, found.file, &found.sites) {
+            let placed = if self.shares {
+                commons.cover(kernel, found.module, found.file, &found.sites).map(|_| ())
+            } else {
+                probes.attach(kernel, pid, self.slot, found.file, &found.sites)
+            };
+            match placed {
                 Ok(()) => {
                     self.probes.append(probes);
                     self.probed.insert(found.module);
@@ -259,10 +292,16 @@ impl Traced {
     /// there is; it tells when the rest is mapped.
     fn attach_loader(&mut self, means: &mut Means) -> Result<()> {
         let pid = self.target.pid;
-        let Some((module, site)) = allocators::find_loader(&means.modules, self.slot, pid) else { return Ok(()) };
+        let loader = allocators::find_loader(&mut means.known, &means.modules, self.slot, pid);
+        self.loader = loader.map(|(module, _)| module);
+        let Some((module, site)) = loader else { return Ok(()) };
         let Some(file) = &means.modules.get(module).file else { return Ok(()) };
         if !self.loaders.contains(&module) {
-            self.probes.attach_loader(&mut means.kernel, pid, self.slot, file, site)?;
+            if self.shares {
+                means.commons.cover_loader(&mut means.kernel, module, file, site)?;
+            } else {
+                self.probes.attach_loader(&mut means.kernel, pid, self.slot, file, site)?;
+            }
             self.loaders.insert(module);
             // What was mapped before the probe stood is to be seen now; of what comes later, it tells.
             self.read_modules(means)?;
@@ -279,7 +318,7 @@ impl Traced {
     /// were on the one before: gives them, to be taken out.
     pub fn begin_anew(&mut self, by_first_thread: bool, means: &mut Means) -> Option<Probes> {
         self.search = None;
-        if by_first_thread {
+        if by_first_thread || self.shares {
             // Without probes it was late before.
             self.may_be_late |= !self.probed.is_empty();
             return None;
@@ -352,6 +391,9 @@ impl Traced {
 
     /// Puts probes back that were withdrawn and are to be in place for this.
     pub fn put_back(&mut self, watch: Watch, means: &mut Means) -> Result<()> {
+        if self.shares {
+            return Ok(());
+        }
         for (part, is_wanted) in [(Part::Releases, true), (Part::Allocations, watch == Watch::All)] {
             if is_wanted && !self.probes.has(part) {
                 self.probes.put_back(&mut means.kernel, part)?;
