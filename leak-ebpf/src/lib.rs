@@ -51,6 +51,9 @@ pub const STRANGERS_SLOT: u16 = CALIBRATION_SLOT + 1;
 /// In a [`Cookie`]: the probe is in every process that maps its file, and whose it was hit by is to be looked up.
 pub const ANY_PROCESS: u16 = u16::MAX;
 
+/// Of a newcomer that will be traced, once it has its probes.
+pub const NEWCOMER_WANTED: u32 = 1;
+
 /// Slots of processes and those beside.
 pub const SLOTS_OF_PROCESSES: u32 = STRANGERS_SLOT as u32 + 1;
 

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord, STRANGERS_SLOT};
 
-use crate::{brief, call::Thread, emit, sharers};
+use crate::{brief, call::Thread, emit, newcomers, sharers};
 
 /// The process slot of each traced process, by its id in the initial PID namespace.
 #[map]
@@ -47,6 +47,7 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
     let process = unsafe { TRACED.get(pid) }.copied();
     let Some(process) = process else {
         if emit::settings().newcomers != 0 {
+            newcomers::announce(pid);
             send(emit::head_now(Kind::Newcomer, Cookie::of_process(STRANGERS_SLOT), pid));
         }
         return 0;

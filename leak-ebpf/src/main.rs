@@ -31,6 +31,8 @@ mod draw;
 mod emit;
 mod launch;
 mod lifecycle;
+mod newcomers;
+mod repeat;
 mod ring;
 mod shared;
 mod sharers;

@@ -32,4 +32,5 @@ mod selection;
 mod session;
 mod stacks;
 mod truth;
+mod wanted;
 mod watch;

@@ -2,9 +2,7 @@
 //!
 //! The kernel runs the steps (`bpf_loop`, Linux 5.17), so that its verifier follows one of them and not all in a row.
 
-use core::ptr;
-
-use aya_ebpf::{bindings::pt_regs, cty::c_void, helpers::generated::bpf_loop};
+use aya_ebpf::bindings::pt_regs;
 use leak_ebpf::{
     MAX_FRAMES, StackRecord, WalkEnd,
     frame::{Climber, Code, Ground, Initial, Memo, Plan, Registers, Rule, Step},
@@ -15,11 +13,10 @@ use super::{
     tables::Space,
     window::{Width, Window},
 };
-use crate::call::read_user;
-
-/// What `bpf_loop` takes for an answer.
-const GO_ON: i64 = 0;
-const STOP: i64 = 1;
+use crate::{
+    call::read_user,
+    repeat::{GO_ON, STOP, repeat},
+};
 
 /// How far a walk is.
 ///
@@ -107,13 +104,6 @@ pub fn walk(regs: &pt_regs, space: Space, manner: Manner, hash: u64, paper: Pape
     let mut walker = Walker { progress, record, land: Land { space, window, memo } };
     repeat(MAX_FRAMES as u32, go_up, &mut walker);
     (walker.progress.hash, walker.progress.end)
-}
-
-/// Calls `step` so often, until it answers [`STOP`].
-#[inline(always)]
-fn repeat<T>(times: u32, step: extern "C" fn(u64, *mut T) -> i64, state: &mut T) {
-    // SAFETY: the helper calls `step` with `state`, which outlives it, and one call after the other.
-    unsafe { bpf_loop(times, step as *mut c_void, ptr::from_mut(state).cast(), 0) };
 }
 
 /// One frame up.

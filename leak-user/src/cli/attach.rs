@@ -32,6 +32,6 @@ pub fn attach(args: &Attach) -> Outcome {
             trace.attach(*pid)?;
         }
         trace.take_on_wanted()?;
-        trace.run(args.trace.renderer()).await
+        Box::pin(trace.run(args.trace.renderer())).await
     })
 }

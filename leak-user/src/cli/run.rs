@@ -31,6 +31,6 @@ fn launch(command: &[OsString], args: &TraceArgs) -> Outcome {
         let mut trace = Trace::new(plan, args.notices())?;
         let mut launched = Launched::start(command)?;
         trace.launch(&mut launched)?;
-        trace.run(args.renderer()).await
+        Box::pin(trace.run(args.renderer())).await
     })
 }

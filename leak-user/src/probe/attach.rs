@@ -152,10 +152,12 @@ impl Probes {
         Ok(())
     }
 
-    /// Adds a probe that tells when the process in this slot has loaded or unloaded libraries.
+    /// Adds a probe with this program on a dynamic loader: `libraries` tells when the process in this slot has loaded or
+    /// unloaded any, `wait` holds newcomers.
     pub fn attach_loader(
         &mut self,
         kernel: &mut Kernel,
+        program: &str,
         pid: u32,
         process: u16,
         file: &MappedFile,
@@ -171,7 +173,7 @@ impl Probes {
             code: offset..offset,
             function: 0,
         };
-        self.loader.attach(kernel, "libraries", &Place { pid, process, path: file.path() }, &[&site])?;
+        self.loader.attach(kernel, program, &Place { pid, process, path: file.path() }, &[&site])?;
         self.count += 1;
         self.note_breakpoints(kernel, pid, file, vec![offset])
     }

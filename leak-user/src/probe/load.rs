@@ -10,7 +10,7 @@ use aya::{
     util::KernelVersion,
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::{BlockKey, Counter, EXACT, MAX_WATCHED, SLOT_BYTES, STRANGERS_SLOT, Sampling, Walk};
+use leak_ebpf::{BlockKey, Counter, EXACT, MAX_WATCHED, NEWCOMER_WANTED, SLOT_BYTES, STRANGERS_SLOT, Sampling, Walk};
 
 use super::{
     bpf_call,
@@ -96,6 +96,8 @@ pub struct Kernel {
     log: Option<EbpfLogger<Notices>>,
     traced: HashMap<MapData, u32, u16>,
     sharers: HashMap<MapData, u32, u16>,
+    newcomers: HashMap<MapData, u32, u32>,
+    holds_newcomers: bool,
     trampolines: Array<MapData, u64>,
     sampling: Array<MapData, Shared<Sampling>>,
     watched: WatchedBlocks,
@@ -157,8 +159,11 @@ impl Kernel {
             .map_max_entries("WATCHED", if may_sample { MAX_WATCHED } else { 1 })
             .load(OBJECT)
             .context("the kernel refused leaktrace's BPF maps; Linux 5.15 or newer with BTF is needed")?;
-        let (links, multi) = load_together(&ebpf, links, notices);
-        for (name, _) in links.programs().iter().filter(|_| multi.is_none()).chain([&("pause", Run::Once)]) {
+        let holds_newcomers = newcomers && has_loops();
+        let held = if holds_newcomers { &[("wait", Run::Once)][..] } else { &[] };
+        let (links, multi) = load_together(&ebpf, links, held, notices);
+        let one_by_one = links.programs().iter().chain(held).filter(|_| multi.is_none());
+        for (name, _) in one_by_one.chain([&("pause", Run::Once)]) {
             uprobe(&mut ebpf, name)?.load().with_context(|| refused(name))?;
         }
         on_tracepoint(&mut ebpf, "exec", "sched_process_exec")?;
@@ -178,6 +183,7 @@ impl Kernel {
         let known = Known::new(take_map(&mut ebpf, "KNOWN")?)?;
         let traced = HashMap::try_from(take_map(&mut ebpf, "TRACED")?)?;
         let sharers = HashMap::try_from(take_map(&mut ebpf, "SHARERS")?)?;
+        let newcomers = HashMap::try_from(take_map(&mut ebpf, "NEWCOMERS")?)?;
         let log =
             (notices == Notices::Verbose).then(|| EbpfLogger::init_with_logger(&mut ebpf, notices)).transpose()?;
         let trampolines = Array::try_from(take_map(&mut ebpf, "TRAMPOLINES")?)?;
@@ -199,6 +205,8 @@ impl Kernel {
             log,
             traced,
             sharers,
+            newcomers,
+            holds_newcomers,
             trampolines,
             sampling,
             watched,
@@ -250,6 +258,23 @@ impl Kernel {
     /// Makes a slot that another process had ready for a new one: the same addresses are other stacks from now on.
     pub fn renew(&mut self, process: u16) -> Result<()> {
         self.generations.advance(process)
+    }
+
+    /// Whether newcomers wait in loaders that bear a probe for it.
+    pub fn holds_newcomers(&self) -> bool {
+        self.holds_newcomers
+    }
+
+    /// Has a newcomer, if it waits, wait until it has its probes.
+    pub fn keep_waiting(&mut self, pid: u32) {
+        const IF_THERE: u64 = 2;
+        // It may not wait, or have waited long enough.
+        let _ = self.newcomers.insert(pid, NEWCOMER_WANTED, IF_THERE);
+    }
+
+    /// Lets a newcomer go on. Says whether it has not done so by itself.
+    pub fn let_go_on(&mut self, pid: u32) -> bool {
+        self.newcomers.remove(&pid).is_ok()
     }
 
     /// Tells the programs where the return trampoline is in the process in this slot.
@@ -324,6 +349,7 @@ impl Kernel {
 fn load_together(
     ebpf: &Ebpf,
     links: LinkKind,
+    more: &[(&'static str, Run)],
     notices: Notices,
 ) -> (LinkKind, Option<(multi::Programs, multi::Sweeper)>) {
     let kinds = match links {
@@ -332,7 +358,8 @@ fn load_together(
         LinkKind::Perf => &[],
     };
     for kind in kinds {
-        let loaded = multi::Programs::load(OBJECT, map_fds(ebpf), kind.programs());
+        let programs = [kind.programs(), more].concat();
+        let loaded = multi::Programs::load(OBJECT, map_fds(ebpf), &programs);
         match loaded.and_then(|programs| Ok((programs, multi::sweeper()?))) {
             Ok(loaded) => return (*kind, Some(loaded)),
             Err(error) => notices.detail(&format!("{} are not used: {error:#}", kind.name())),

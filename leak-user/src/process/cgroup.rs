@@ -31,17 +31,25 @@ pub struct Place {
     is_old: bool,
 }
 
-/// Where the trees of groups begin: of the newer version, and of each hierarchy of the older.
-pub fn roots() -> impl Iterator<Item = PathBuf> {
-    // The longer ones first: a hierarchy's folder would pass for a group of the newer version.
-    let old = fs::read_dir(UNIFIED).into_iter().flatten().flatten().map(|entry| entry.path());
-    let old = old.filter(|root| !root.join("cgroup.controllers").exists() && root.join("cgroup.procs").exists());
-    old.chain([PathBuf::from(UNIFIED)])
+/// Where the trees of groups begin: of the newer version alone, or of each hierarchy where there is the older.
+pub fn roots() -> Vec<PathBuf> {
+    let unified = Path::new(UNIFIED);
+    if unified.join("cgroup.controllers").exists() {
+        return vec![unified.to_owned()];
+    }
+    let folders = fs::read_dir(unified).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|root| root.join("cgroup.procs").exists()).collect()
 }
 
 /// Whether there is a group at this path, in any tree.
 pub fn is_there(path: &Path) -> bool {
-    roots().any(|root| root.join(path.strip_prefix("/").unwrap_or(path)).join("cgroup.procs").exists())
+    roots().iter().any(|root| root.join(path.strip_prefix("/").unwrap_or(path)).join("cgroup.procs").exists())
+}
+
+/// The groups that a process is in, one of each hierarchy: not to be printed raw.
+pub fn paths_of(pid: u32) -> Vec<String> {
+    let groups = Process::new(pid.cast_signed()).and_then(|process| process.cgroups());
+    groups.map(|groups| groups.0.into_iter().map(|group| group.pathname).collect()).unwrap_or_default()
 }
 
 /// The group of a process, if it is there and groups count memory.

@@ -54,6 +54,11 @@ impl Known {
         self.loads.entry(loader).or_default().extend(files);
     }
 
+    /// The dynamic loaders, and where they tell of changes.
+    pub fn loaders(&self) -> impl Iterator<Item = (ModuleIndex, LoaderSite)> + '_ {
+        self.loaders.iter().map(|(index, site)| (*index, *site))
+    }
+
     /// Whether it is known what programs of this loader are likely to get.
     pub fn expects(&self, loader: ModuleIndex) -> bool {
         self.loads.get(&loader).is_some_and(|files| !files.is_empty())

@@ -38,6 +38,7 @@ const EVERY_PROCESS: u32 = 0;
 pub struct Commons {
     files: BTreeMap<ModuleIndex, Probes>,
     loaders: BTreeSet<ModuleIndex>,
+    holding_loaders: BTreeSet<ModuleIndex>,
     loader_probes: Probes,
     /// What each can afford, by slot.
     affordable: BTreeMap<u16, Watch>,
@@ -52,6 +53,7 @@ impl Commons {
         Self {
             files: BTreeMap::new(),
             loaders: BTreeSet::new(),
+            holding_loaders: BTreeSet::new(),
             loader_probes: Probes::default(),
             affordable: BTreeMap::new(),
             in_force: Watch::All,
@@ -122,9 +124,28 @@ impl Commons {
         site: LoaderSite,
     ) -> Result<()> {
         if self.loaders.insert(module) {
-            self.loader_probes.attach_loader(kernel, EVERY_PROCESS, ANY_PROCESS, file, site)?;
+            self.loader_probes.attach_loader(kernel, "libraries", EVERY_PROCESS, ANY_PROCESS, file, site)?;
         }
         Ok(())
+    }
+
+    /// Has newcomers wait in a dynamic loader until they are let go on, if they do not yet.
+    pub fn hold_newcomers(
+        &mut self,
+        kernel: &mut Kernel,
+        module: ModuleIndex,
+        file: &MappedFile,
+        site: LoaderSite,
+    ) -> Result<()> {
+        if kernel.holds_newcomers() && self.holding_loaders.insert(module) {
+            self.loader_probes.attach_loader(kernel, "wait", EVERY_PROCESS, ANY_PROCESS, file, site)?;
+        }
+        Ok(())
+    }
+
+    /// Whether newcomers wait in this dynamic loader.
+    pub fn holds_in(&self, loader: ModuleIndex) -> bool {
+        self.holding_loaders.contains(&loader)
     }
 
     /// Puts back what was withdrawn and is to be in place for this.

@@ -3,6 +3,8 @@
 //!
 //! A process is told by its pidfd and start time, never by its pid alone: that may be another's by now.
 
+mod take_on;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -13,9 +15,9 @@ use leak_ebpf::{Frames, Hits, MAX_PROCESSES};
 
 use super::{
     Lookup,
-    allocators::{self, Known},
+    allocators::Known,
     children,
-    commons::{self, Commons},
+    commons::Commons,
     files,
     governor::Governor,
     passage::{Caller, Functions},
@@ -30,7 +32,7 @@ use crate::{
     process::{
         identity::{Target, exited},
         maps::expected_trampoline,
-        modules::{Location, ModuleIndex, Modules},
+        modules::{Location, Modules},
         monotonic_now,
     },
     report,
@@ -119,81 +121,6 @@ impl Fleet {
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
         Ok(())
-    }
-
-    /// Takes on a process that is what was asked for; a newcomer, if it has only just begun to run its program. Says whether
-    /// its allocations are seen by now.
-    pub fn take_on(&mut self, pid: u32, is_newcomer: bool) -> Result<bool> {
-        let target = Target::open(pid)?;
-        let slot = self.take_slot().with_context(|| format!("more than {MAX_PROCESSES} processes cannot be traced"))?;
-        let mut traced = Traced::new(target, slot, true, self.means.governor.clone());
-        // First of all what makes probes that are there already see it.
-        traced.shares = self.has_many();
-        if traced.shares {
-            traced.watched.set_watch(self.means.commons.join(slot));
-        }
-        let begun = self.begin_to_watch(&mut traced);
-        if let Err(error) = begun {
-            self.means.commons.leave(slot);
-            self.slots.give_back(slot);
-            return Err(error);
-        }
-        let placed = if is_newcomer {
-            self.means.late += 1;
-            attach_if_in_time(&mut traced, &mut self.means, &self.removal);
-            Ok(())
-        } else {
-            traced.attach(&mut self.means)
-        };
-        if let Err(error) = placed {
-            self.means.kernel.unwatch(pid, slot)?;
-            self.means.commons.leave(slot);
-            self.removal.take_out(traced.release(&mut self.means));
-            self.means.modules.drop_process(slot);
-            self.slots.give_back(slot);
-            return Err(error);
-        }
-        let has_probes = traced.has_probes();
-        self.traced.push(traced);
-        Ok(has_probes)
-    }
-
-    /// Learns from a process that is not traced which allocator programs of its loader get, and has tables made for it.
-    pub fn learn_from(&mut self, pid: u32) {
-        let Some(slot) = self.slots.take() else { return };
-        let Means { modules, known, lookup, notices, .. } = &mut self.means;
-        if lookup.is_usual()
-            && modules.read(slot.number, pid).is_ok()
-            && let Some((loader, _)) = allocators::find_loader(known, modules, slot.number, pid)
-            && let Ok(found) = allocators::find(known, modules, slot.number, pid, lookup, *notices)
-        {
-            let files: Vec<ModuleIndex> = found.iter().map(|found| found.module).collect();
-            known.note_loaded(loader, files);
-        }
-        self.means.order_tables();
-        self.means.modules.drop_process(slot.number);
-        self.slots.give_back(slot.number);
-    }
-
-    fn begin_to_watch(&mut self, traced: &mut Traced) -> Result<()> {
-        let (pid, slot) = (traced.target.pid, traced.slot);
-        traced.watched.put_in_force(slot, &mut self.means.kernel)?;
-        if traced.shares {
-            self.means.kernel.share(pid, slot)?;
-        }
-        self.means.kernel.watch_exec(pid, slot)?;
-        traced.expected_trampoline = self.expect_trampoline(pid, slot)?;
-        Ok(())
-    }
-
-    /// Whether there are so many processes that those to come share probes.
-    fn has_many(&self) -> bool {
-        self.shares_all || self.traced.iter().filter(|traced| !traced.is_released()).count() >= commons::OWN
-    }
-
-    /// From now on processes that are taken on share their probes, however few there are.
-    pub fn share_all(&mut self) {
-        self.shares_all = true;
     }
 
     /// Whether the process that bears this pid now is traced.

@@ -33,7 +33,10 @@ impl Trace {
             self.fleet.share_all();
         }
         // Of what has not come yet, most will have the allocator that programs here have.
-        [1, std::process::id()].into_iter().for_each(|pid| self.fleet.learn_from(pid));
+        for pid in [1, std::process::id()] {
+            self.fleet.learn_from(pid);
+        }
+        self.fleet.hold_newcomers();
         let candidates = wanted.now();
         let all = candidates.len();
         if all > super::commons::OWN {
@@ -58,8 +61,13 @@ impl Trace {
         let Some(wanted) = self.plan.wanted.take() else { return };
         for pid in pids {
             if !self.fleet.has(*pid) && wanted.wants(*pid) {
+                self.fleet.means.kernel.keep_waiting(*pid);
                 self.try_on(*pid, true);
             }
+            self.fleet.let_go_on(*pid);
+        }
+        if !pids.is_empty() {
+            self.fleet.hold_newcomers();
         }
         self.plan.wanted = Some(wanted);
     }

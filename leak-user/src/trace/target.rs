@@ -194,6 +194,11 @@ impl Traced {
         !self.probed.is_empty()
     }
 
+    /// Whether it has waited, if it is a newcomer, where its libraries are mapped and nothing of them has run.
+    pub fn waits_in_loader(&self, commons: &Commons) -> bool {
+        self.has_probes() && self.loader.is_some_and(|loader| commons.holds_in(loader))
+    }
+
     /// Has the search begin a little later.
     pub fn search_later(&mut self) {
         self.search = Some(Search::begin(Instant::now(), Vec::new()));
@@ -226,9 +231,9 @@ impl Traced {
         let (mut bear_probes, mut is_new) = (false, false);
         let found = match allocators::find(known, modules, self.slot, pid, lookup, *notices) {
             Ok(found) => {
-                let loaded = found.iter().filter(|found| modules.get(found.module).path != Path::new(&self.target.exe));
+                let is_library = |module| modules.get(module).path != Path::new(&self.target.exe);
                 if let Some(loader) = loader {
-                    known.note_loaded(loader, loaded.map(|found| found.module));
+                    known.note_loaded(loader, found.iter().map(|found| found.module).filter(|it| is_library(*it)));
                 }
                 found
             }
@@ -300,7 +305,7 @@ impl Traced {
             if self.shares {
                 means.commons.cover_loader(&mut means.kernel, module, file, site)?;
             } else {
-                self.probes.attach_loader(&mut means.kernel, pid, self.slot, file, site)?;
+                self.probes.attach_loader(&mut means.kernel, "libraries", pid, self.slot, file, site)?;
             }
             self.loaders.insert(module);
             // What was mapped before the probe stood is to be seen now; of what comes later, it tells.

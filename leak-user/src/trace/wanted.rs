@@ -62,7 +62,7 @@ impl Wanted {
     pub fn wants(&self, pid: u32) -> bool {
         pid != std::process::id()
             && self.comm.as_ref().is_none_or(|pattern| comm(pid).is_some_and(|comm| pattern.matches(&comm)))
-            && self.cgroup.as_ref().is_none_or(|group| cgroup::of(pid).is_some_and(|place| group.holds(&place.path)))
+            && self.cgroup.as_ref().is_none_or(|group| cgroup::paths_of(pid).iter().any(|path| group.holds(path)))
             && self.env.as_ref().is_none_or(|variable| variable.is_set_in(pid))
     }
 
@@ -103,8 +103,8 @@ impl Group {
     /// As a person gives it: a path, from the root of control groups or of the file system, or the beginning of an id.
     pub fn parse(text: &str) -> Result<Self> {
         if text.contains('/') {
-            let path = cgroup::roots().find_map(|root| Path::new(text).strip_prefix(root).ok());
-            let path = path.unwrap_or(Path::new(text));
+            let (text, roots) = (Path::new(text), cgroup::roots());
+            let path = roots.iter().find_map(|root| text.strip_prefix(root).ok()).unwrap_or(text);
             return Ok(Self::Path(Path::new("/").join(path.strip_prefix("/").unwrap_or(path))));
         }
         if cgroup::is_there(&Path::new("/").join(text)) {
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_group_holds_what_is_inside_it() {
-        let group = Group::parse("/sys/fs/cgroup/system.slice/nginx.service").unwrap();
+        let root = cgroup::roots().swap_remove(0);
+        let group = Group::parse(root.join("system.slice/nginx.service").to_str().unwrap()).unwrap();
         assert_eq!(group, Group::Path("/system.slice/nginx.service".into()));
         assert!(group.holds("/system.slice/nginx.service") && group.holds("/system.slice/nginx.service/worker"));
         assert!(!group.holds("/system.slice/nginx.service2") && !group.holds("/system.slice") && !group.holds("/"));
