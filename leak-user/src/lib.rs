@@ -19,6 +19,7 @@ pub mod plot;
 pub mod probe;
 pub mod process;
 mod progress;
+pub mod push;
 pub mod report;
 pub mod session;
 mod signals;

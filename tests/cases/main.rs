@@ -22,6 +22,7 @@ mod objects;
 mod oracle;
 mod overload;
 mod page;
+mod push;
 mod redis;
 mod report;
 mod room;

@@ -10,7 +10,7 @@ use clap::{
 use leak_ebpf::{MAX_PERIOD, Walk};
 use wildmatch::WildMatch;
 
-use super::{offline::Offline, watch::Watch};
+use super::{offline::Offline, push::PushArgs, watch::Watch};
 use crate::{
     ledger::Sizes,
     notice::Notices,
@@ -70,6 +70,13 @@ pub enum Command {
     /// Watch all processes for almost nothing, and look closer at those that grow
     #[command(after_help = "Example:\n  sudo leaktrace watch --deny 'postgres*'")]
     Watch(Box<Watch>),
+    /// Send sessions to Pyroscope or Parca as profiles; what cannot be sent waits, and goes first the next time
+    #[command(after_help = "\
+Examples:
+  leaktrace push --to http://pyroscope:4040 --label env=prod server.leak
+  leaktrace push --to https://parca.example --kind parca --token-file /etc/leaktrace/token server.leak
+  leaktrace push --to http://pyroscope:4040       only what waits in the spool")]
+    Push(Box<PushArgs>),
     /// Say what this kernel and this user can do, and what to change
     Doctor,
 }

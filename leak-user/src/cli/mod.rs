@@ -7,6 +7,7 @@ mod args;
 mod attach;
 mod doctor;
 mod offline;
+mod push;
 mod run;
 mod watch;
 
@@ -51,6 +52,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Offline(command)) => offline::run(&command),
         Some(Command::Mark(mark)) => trace::mark(&mark.label, mark.pid).map(|()| None),
         Some(Command::Watch(args)) => watch::watch(&args),
+        Some(Command::Push(args)) => push::push(&args),
         Some(Command::Doctor) => doctor::doctor().map(|()| None),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),

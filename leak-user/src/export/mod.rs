@@ -18,6 +18,7 @@ use std::{fmt, io::Write, str::FromStr};
 
 use anyhow::Result;
 
+pub use self::pprof::write_for_server as write_pprof_for_server;
 use crate::{
     report::folded,
     session::{View, Weight},

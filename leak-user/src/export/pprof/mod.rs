@@ -8,6 +8,7 @@
 
 mod mappings;
 mod proto;
+mod server;
 mod tables;
 
 use std::{
@@ -19,6 +20,7 @@ use anyhow::Result;
 use flate2::{Compression, write::GzEncoder};
 use prost::Message as _;
 
+pub use self::server::write_for_server;
 use self::{
     mappings::Mappings,
     proto::{Label, Profile, Sample, ValueType},
@@ -46,8 +48,12 @@ const SHOWN_FIRST: &str = "inuse_space";
 
 /// Writes the profile.
 pub fn write(view: &View, out: &mut dyn Write) -> Result<()> {
+    zip(&profile(view), out)
+}
+
+fn zip(profile: &Profile, out: &mut dyn Write) -> Result<()> {
     let mut zipped = GzEncoder::new(out, Compression::default());
-    zipped.write_all(&profile(view).encode_to_vec())?;
+    zipped.write_all(&profile.encode_to_vec())?;
     zipped.finish()?;
     Ok(())
 }
