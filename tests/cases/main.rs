@@ -12,6 +12,7 @@ mod budget;
 mod children;
 mod containers;
 mod demo;
+mod doctor;
 mod export;
 mod fork;
 mod harm;

@@ -10,7 +10,7 @@ use clap::{
 use leak_ebpf::{MAX_PERIOD, Walk};
 use wildmatch::WildMatch;
 
-use super::{offline::Offline, push::PushArgs, watch::Watch};
+use super::{doctor::Doctor, offline::Offline, push::PushArgs, watch::Watch};
 use crate::{
     ledger::Sizes,
     notice::Notices,
@@ -77,8 +77,9 @@ Examples:
   leaktrace push --to https://parca.example --kind parca --token-file /etc/leaktrace/token server.leak
   leaktrace push --to http://pyroscope:4040       only what waits in the spool")]
     Push(Box<PushArgs>),
-    /// Say what this kernel and this user can do, and what to change
-    Doctor,
+    /// Say what this kernel, this user and this place can do, and what to change
+    #[command(after_help = "Examples:\n  sudo leaktrace doctor\n  sudo leaktrace doctor -p 1234")]
+    Doctor(Doctor),
 }
 
 #[derive(Args, Debug)]
@@ -376,7 +377,7 @@ fn snapshot_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-fn pid(text: &str) -> Result<u32, String> {
+pub fn pid(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(pid) if pid > 0 => Ok(pid),
         _ => Err(format!("\"{}\" is not a process id; `pgrep -a NAME` lists the PIDs of a program", printable(text))),

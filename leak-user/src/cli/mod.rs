@@ -53,7 +53,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Mark(mark)) => trace::mark(&mark.label, mark.pid).map(|()| None),
         Some(Command::Watch(args)) => watch::watch(&args),
         Some(Command::Push(args)) => push::push(&args),
-        Some(Command::Doctor) => doctor::doctor().map(|()| None),
+        Some(Command::Doctor(args)) => doctor::doctor(&args).map(|()| None),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(&cli.attach),

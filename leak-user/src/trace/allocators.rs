@@ -168,6 +168,16 @@ pub fn find<'a>(
     Ok(all)
 }
 
+/// The allocators of a process that nobody traces, a line on each, as an attach would find them.
+pub fn in_process(pid: u32) -> Result<Vec<String>> {
+    let mut modules = Modules::new(|_| 0);
+    modules.read(0, pid).map_err(|error| {
+        anyhow!("what process {pid} maps cannot be read ({error}); run leaktrace as root, or grant CAP_SYS_PTRACE")
+    })?;
+    let found = find(&mut Known::default(), &modules, 0, pid, &Lookup::default(), Notices::Quiet)?;
+    Ok(found.iter().map(Found::describe).collect())
+}
+
 fn none_found(pid: u32, prefix: &str, looked_at: &BTreeSet<String>) -> anyhow::Error {
     let named = if prefix.is_empty() { String::new() } else { format!(" with functions named {prefix}malloc") };
     let objects: Vec<&str> = looked_at.iter().map(String::as_str).collect();

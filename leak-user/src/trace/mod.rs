@@ -40,6 +40,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
+pub use allocators::in_process as allocators_of;
 pub use draft::{Selection, SortBy};
 pub use launch::{CHILD_ARGUMENT, Launched, become_program};
 pub use marks::{label, mark};
