@@ -15,7 +15,7 @@ use crate::{
     ledger::Sizes,
     notice::Notices,
     probe::load::LinkKind,
-    report::{Condition, Format, Renderer, Style},
+    report::{By, Condition, Format, Renderer, Style},
     text::printable,
     trace::{Group, Keep, Lookup, Plan, Sample, Selection, SortBy, Variable, Wanted, label},
     units::{parse_duration, parse_older, parse_size},
@@ -172,6 +172,9 @@ pub struct TraceArgs {
     /// Order of the stacks [default: size, or growth where the budget left gaps]
     #[arg(long, value_enum, value_name = "KEY")]
     sort: Option<SortBy>,
+    /// Sum up the processes by what they have in common
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<By>,
     /// List the largest outstanding blocks of each stack
     #[arg(short = 'a', long)]
     show_allocs: bool,
@@ -310,6 +313,7 @@ impl TraceArgs {
                 older: self.older,
                 allocations: if self.show_allocs { LISTED_ALLOCATIONS } else { 0 },
                 strict: self.strict,
+                by: self.by,
             },
             keep: self.write.clone().map(|path| Keep {
                 path,

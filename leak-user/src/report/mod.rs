@@ -5,6 +5,7 @@
 
 mod condition;
 pub(crate) mod folded;
+mod groups;
 pub(crate) mod json;
 mod outlook;
 mod render;
@@ -22,6 +23,7 @@ pub use crate::{
     symbolize::{Frame, FrameKind},
 };
 pub use condition::Condition;
+pub use groups::{By, Group, Groups};
 pub use outlook::{Limit, Limiter, Outlook};
 #[cfg(test)]
 pub(crate) use render::sample;
@@ -57,6 +59,9 @@ pub struct Report {
     /// What all stacks amount to, also those that `stacks` has no room for.
     #[serde(default)]
     pub outlook: Outlook,
+    /// The processes by what they have in common, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Groups>,
     /// The stacks, in the order asked for, after filters.
     pub stacks: Vec<Stack>,
 }
@@ -85,6 +90,7 @@ impl Report {
             cost,
             walks,
             outlook: Outlook::default(),
+            groups: None,
             stacks: Vec::new(),
         }
     }

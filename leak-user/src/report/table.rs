@@ -7,6 +7,7 @@
 //! a stack: who wants less asks for less.
 
 mod below;
+mod groups;
 pub(crate) mod header;
 pub(crate) mod page;
 
@@ -29,6 +30,9 @@ use page::{Ink, Page};
 pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut page = Page::new(style);
     header(&mut page, report);
+    if let Some(told) = &report.groups {
+        groups::groups(&mut page, told);
+    }
     page.line("");
     if report.stacks.is_empty() {
         page.paragraph("", &no_stacks(report), Ink::Plain);

@@ -17,7 +17,7 @@ use crate::{
         monotonic_now,
         origin::Origin,
     },
-    report::{self, Allocation, Condition, Loss, Outlook, Report, SumErrors, TotalErrors, Totals, Walks},
+    report::{self, Allocation, By, Condition, Groups, Loss, Outlook, Report, SumErrors, TotalErrors, Totals, Walks},
 };
 
 /// Which stacks a report shows, and how.
@@ -34,6 +34,8 @@ pub struct Selection {
     pub allocations: usize,
     /// Only stacks of which nothing was ever given back.
     pub strict: bool,
+    /// With the processes by what they have in common.
+    pub by: Option<By>,
 }
 
 /// What comes first.
@@ -142,6 +144,11 @@ impl Draft {
         let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack));
         let told = shown.iter().map(|(.., stack)| stack.told());
         report.outlook = Outlook::of(told, || fleet.pids().into_iter().map(limits_of).collect());
+        report.groups = selection.by.map(|by| {
+            let names = fleet.kinship(by);
+            let name = |process: &report::Process| names.get(&process.pid).cloned().unwrap_or_default();
+            Groups::of(by, &report.processes, shown.iter().map(|(.., stack)| stack), name)
+        });
         shown.sort_by(|(_, _, a), (_, _, b)| order(sort, a, b));
         shown.truncate(selection.top);
         if selection.allocations > 0 {

@@ -3,6 +3,7 @@
 //!
 //! A process is told by its pidfd and start time, never by its pid alone: that may be another's by now.
 
+mod kinship;
 mod take_on;
 
 use std::{

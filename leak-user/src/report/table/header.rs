@@ -40,11 +40,15 @@ pub fn verdict(page: &mut Page, outlook: &Outlook) {
 
 /// What holds for all that was traced up to this report: whose memory, how traced, how much, and what was lost.
 pub fn trace(page: &mut Page, report: &Report) {
-    for told in report.processes.iter().take(PROCESSES_TOLD) {
+    // Groups tell more of many.
+    let told = if report.groups.is_some() { 0 } else { PROCESSES_TOLD };
+    for told in report.processes.iter().take(told) {
         process(page, told);
     }
-    if let Some(more @ 1..) = report.processes.len().checked_sub(PROCESSES_TOLD) {
-        page.paragraph("", &format!("and {} more processes", count(more as u64)), Ink::Plain);
+    match report.processes.len().checked_sub(told) {
+        Some(all @ 1..) if told == 0 => page.paragraph("", &plural(all as u64, "process"), Ink::Plain),
+        Some(more @ 1..) => page.paragraph("", &format!("and {} more processes", count(more as u64)), Ink::Plain),
+        _ => {}
     }
     page.paragraph("mode:", &mode(report), Ink::Plain);
     page.paragraph("heap:", &heap(report), Ink::Plain);
@@ -102,9 +106,8 @@ fn budget(page: &mut Page, report: &Report) {
         let text = format!("{earlier}at {}{who}: {}", seconds(change.at_s), printable(&change.what));
         page.paragraph(if place == 0 { "budget:" } else { "" }, &text, Ink::Yellow);
     }
-    for process in
-        report.processes.iter().filter(|process| process.watched_s < 0.99 * report.elapsed_s).take(PROCESSES_TOLD)
-    {
+    let has_gap = |process: &&Process| process.watched_s < 0.99 * report.elapsed_s;
+    for process in report.processes.iter().filter(has_gap).take(PROCESSES_TOLD) {
         let now = match process.watching {
             Watching::All => "now",
             Watching::Frees => "now only frees",
