@@ -32,6 +32,7 @@ mod run;
 mod sampling;
 mod selection;
 mod session;
+mod soak;
 mod stacks;
 mod truth;
 mod wanted;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     text::{columns, printable, shorten_middle},
-    units::{bytes, count, plural, rate},
+    units::{bytes, count, rate},
 };
 
 /// Groups that are shown; of more it gives the number.
@@ -26,7 +26,7 @@ pub fn groups(page: &mut Page, groups: &Groups) {
         page.line(&line);
     }
     if let Some(more @ 1..) = groups.groups.len().checked_sub(SHOWN) {
-        page.line(&format!("and {}", plural(more as u64, "more group").replace("more groups", "more")));
+        page.line(&format!("and {} more", count(more as u64)));
     }
 }
 
