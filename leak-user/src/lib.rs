@@ -12,6 +12,7 @@ pub mod flame;
 pub mod growth;
 pub mod ledger;
 pub mod memory;
+pub mod metrics;
 pub mod notice;
 pub mod offline;
 pub mod page;

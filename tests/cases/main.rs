@@ -18,6 +18,7 @@ mod fork;
 mod harm;
 mod identity;
 mod jit_names;
+mod metrics;
 mod names;
 mod objects;
 mod oracle;

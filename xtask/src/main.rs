@@ -14,6 +14,7 @@
 //! | `targets.rs`   | compiles the programs that leaktrace is tried on                    |
 //! | `exports.rs`   | writes the exports that other programs are to read in tests         |
 //! | `python.rs`    | Python packages that tests need, in an environment of their own     |
+//! | `prometheus.rs` | Prometheus, which tests ask what it has read of leaktrace           |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis, a browser             |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |
 //! | `cargo.rs`     | calls of cargo that do not inherit the calling cargo's choices      |
@@ -37,6 +38,7 @@ mod packages;
 mod paths;
 mod programs;
 mod progress;
+mod prometheus;
 mod python;
 mod run;
 mod signals;

@@ -4,6 +4,7 @@
 //! root's rights need no question, and what runs is said first. Other distributions get commands to type.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -86,6 +87,22 @@ pub fn install(packages: &[&str], needed: &str, newest: &[(&str, (u32, u32))]) -
     let mut words = vec!["install", "--yes", "--no-install-recommends", "--no-remove"];
     words.extend(packages);
     apt_get(&words)
+}
+
+/// Unpacks a package into a folder and installs nothing: no service is started, now or at the next boot.
+///
+/// Refreshes apt's lists first where the archive has no longer what they say, if that needs no question.
+pub fn unpack(package: &str, folder: &Path) -> Result<()> {
+    let download = || run::run(apt().args(["--quiet", "download", package]).current_dir(folder));
+    if download().is_err() {
+        apt_get(&["update"])?;
+        download()?;
+    }
+    let files = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let mut archives: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "deb")).collect();
+    archives.sort();
+    let archive = archives.pop().with_context(|| format!("apt-get has left no package {package}"))?;
+    run::run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(folder))
 }
 
 /// `apt-get`, talking English and asking nothing.

@@ -70,6 +70,11 @@ pub fn python() -> PathBuf {
     target().join("python")
 }
 
+/// Debian's package of Prometheus, unpacked.
+pub fn prometheus() -> PathBuf {
+    target().join("prometheus")
+}
+
 /// Exported sessions, for tests to read.
 pub fn exports() -> PathBuf {
     target().join("exports")

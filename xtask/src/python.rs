@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 
 use crate::{packages, paths, run};
 
-/// The packages: what reads exported sessions.
-const PACKAGES: [&str; 2] = ["jsonschema==4.26.0", "pyarrow==26.0.1"];
+/// The packages: what reads exported sessions, and pages of figures.
+const PACKAGES: [&str; 3] = ["jsonschema==4.26.0", "prometheus-client==0.26.0", "pyarrow==26.0.1"];
 
 /// Debian's package with what makes environments.
 const DEBIAN: &str = "python3-venv";

@@ -2,7 +2,7 @@
 //!
 //! Missing ones are named before anything is compiled, and installed under the same rule as the BPF toolchain.
 //!
-//! Redis comes without its package `redis-server`, which would start a service on this machine, now and at every
+//! Prometheus is unpacked rather than installed, see there. Redis comes without its package `redis-server`, which would start a service on this machine, now and at every
 //! boot (`RUNLEVEL=1`, the usual remedy, does not stop systemd). Debian's server is one program with
 //! `redis-check-rdb` of `redis-tools`, and acts by the name it is called by; a link with the right name is enough.
 
@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::packages::{self, Family};
-use crate::{paths, run};
+use crate::{paths, prometheus, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
 const TOOLS: [(&str, &[&str]); 15] = [
@@ -42,6 +42,7 @@ const REDIS_IN_DISGUISE: &str = "redis-check-rdb";
 
 /// Makes sure that the tools are there, installing what can be.
 pub fn ensure() -> Result<()> {
+    prometheus::ensure()?;
     link_redis()?;
     let missing = missing();
     if missing.is_empty() {
@@ -80,7 +81,7 @@ pub fn library(name: &str) -> Option<PathBuf> {
 }
 
 /// Where a tool lies: on the person's search path, among our targets, or where libraries are.
-fn find(tool: &str) -> Option<PathBuf> {
+pub fn find(tool: &str) -> Option<PathBuf> {
     if tool.starts_with("lib") {
         return library(tool);
     }

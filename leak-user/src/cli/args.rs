@@ -13,6 +13,7 @@ use wildmatch::WildMatch;
 use super::{doctor::Doctor, offline::Offline, push::PushArgs, watch::Watch};
 use crate::{
     ledger::Sizes,
+    metrics::{Address, Server, TraceBoard},
     notice::Notices,
     probe::load::LinkKind,
     report::{By, Condition, Format, Renderer, Style},
@@ -31,6 +32,7 @@ Examples:
   sudo leaktrace -p 1234 -s exact         every allocation, whatever it costs
   sudo leaktrace -p 1234 -w server.leak   also keep a session; `leaktrace html server.leak > page.html` shows it
   sudo leaktrace --comm 'nginx*'          all processes of that name, and those to come
+  sudo leaktrace -p 1234 --metrics 9911   also figures for Prometheus, at http://127.0.0.1:9911/metrics
   sudo leaktrace run -- ./server --port 8080
   sudo leaktrace run --fail-on leak -- ./test-suite
   sudo leaktrace doctor
@@ -202,6 +204,9 @@ pub struct TraceArgs {
     /// Keep every allocation and free in the session, too
     #[arg(long, requires = "write")]
     events: bool,
+    /// Serve figures for Prometheus and the like at http://ADDR/metrics; ADDR is a port, or an address with one
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<Address>,
     /// Trace processes that the traced ones make, too, from shortly after they are made
     #[arg(long)]
     follow_fork: bool,
@@ -332,6 +337,13 @@ impl TraceArgs {
             (false, true) => Notices::Verbose,
             (false, false) => Notices::Normal,
         }
+    }
+
+    /// The page of figures, if there is to be one, with the board that it shows.
+    pub fn metrics(&self) -> anyhow::Result<Option<(Server, TraceBoard)>> {
+        let Some(address) = self.metrics else { return Ok(None) };
+        let board = TraceBoard::new();
+        Ok(Some((Server::start(address, board.source(), self.notices())?, board)))
     }
 
     /// How reports are written to standard output.

@@ -26,8 +26,12 @@ pub fn attach(args: &Attach) -> Outcome {
     for pid in &args.pids {
         Target::open(*pid)?;
     }
+    let metrics = args.trace.metrics()?;
     block_on(async {
         let mut trace = Trace::new(plan, args.trace.notices())?;
+        if let Some((_, board)) = &metrics {
+            trace.show_on(board.clone());
+        }
         for pid in &args.pids {
             trace.attach(*pid)?;
         }

@@ -27,8 +27,12 @@ pub fn run_line(line: &str, args: &TraceArgs) -> Outcome {
 
 fn launch(command: &[OsString], args: &TraceArgs) -> Outcome {
     let plan = args.plan(Origin::Launched)?;
+    let metrics = args.metrics()?;
     block_on(async {
         let mut trace = Trace::new(plan, args.notices())?;
+        if let Some((_, board)) = &metrics {
+            trace.show_on(board.clone());
+        }
         let mut launched = Launched::start(command)?;
         trace.launch(&mut launched)?;
         Box::pin(trace.run(args.renderer())).await

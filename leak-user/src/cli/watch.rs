@@ -11,6 +11,7 @@ use super::{
     block_on,
 };
 use crate::{
+    metrics::Address,
     notice::Notices,
     text::printable,
     units::{parse_duration, parse_size, seconds},
@@ -58,6 +59,9 @@ pub struct Watch {
     /// Read more patterns from a file, `allow PATTERN` or `deny PATTERN` a line; again at SIGHUP
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
+    /// Serve figures for Prometheus and the like at http://ADDR/metrics; ADDR is a port, or an address with one
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<Address>,
 }
 
 /// Watches until told to stop.
@@ -86,6 +90,7 @@ pub fn watch(args: &Watch) -> Outcome {
         allow: args.allow.clone(),
         deny: args.deny.clone(),
         list: args.list.clone(),
+        metrics: args.metrics,
     };
     block_on(run(plan, Notices::Normal)).map(|()| None)
 }

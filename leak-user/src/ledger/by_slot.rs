@@ -1,7 +1,7 @@
 //! Something for each process, by its slot: slots are small numbers, and this is asked for with every record.
 
 /// A value for some slots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BySlot<T>(Vec<Option<Box<T>>>);
 
 impl<T> Default for BySlot<T> {

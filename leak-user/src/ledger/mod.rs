@@ -48,6 +48,8 @@ pub struct Ledger {
     by_size: Classes,
     notes: Notes,
     reuses: Reuses,
+    /// What processes had that had a child's slot before it.
+    before: BySlot<Sums>,
 }
 
 /// Which allocations are written down at all, by bytes asked for.
@@ -186,6 +188,7 @@ impl Ledger {
 
     /// Gives a process that was just made a copy of what its parent holds.
     pub fn fork(&mut self, parent: u16, child: u16) {
+        self.begin_child(child);
         let Some(books) = self.processes.get(parent) else { return };
         let watched_since = books.watched_since;
         let blocks: Vec<(u64, Block)> = books.heap.iter().collect();
@@ -202,6 +205,17 @@ impl Ledger {
             let len = piece.end - piece.start;
             self.books(child).mappings.insert(piece.start, len, piece.time, stack);
             self.came(child, stack, piece.time, &Amount::exact(len, 1));
+        }
+    }
+
+    /// What is in the books under this slot is another process's, which is gone. A slot has not often had one.
+    fn begin_child(&mut self, slot: u16) {
+        let was_taken = self.before.get(slot).is_some();
+        let before = self.before.or_default(slot);
+        if was_taken {
+            let sums = self.stacks.by_process().get(slot).copied().unwrap_or_default();
+            // It holds nothing any more.
+            *before = Sums { allocated: sums.allocated, freed: sums.freed, ..Sums::default() };
         }
     }
 
@@ -276,6 +290,19 @@ impl Ledger {
     /// Sums over everything.
     pub fn totals(&self) -> Sums {
         self.totals
+    }
+
+    /// Sums over everything of each of these processes, by their slots. It looks at every stack.
+    pub fn totals_of(&self, slots: impl IntoIterator<Item = u16>) -> Vec<Sums> {
+        let all = self.stacks.by_process();
+        let totals = slots.into_iter().map(|slot| {
+            let mut sums = all.get(slot).copied().unwrap_or_default();
+            if let Some(before) = self.before.get(slot) {
+                sums.subtract(before);
+            }
+            sums
+        });
+        totals.collect()
     }
 
     /// What was allocated, by size.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use super::{Ages, Sums};
+use super::{Ages, Sums, by_slot::BySlot};
 use crate::process::modules::Location;
 
 /// Place of a stack in the ledger. Small, because every outstanding block carries one.
@@ -67,6 +67,8 @@ pub struct Stacks {
     by_id: HashMap<u64, StackIndex, RandomState>,
     /// Places whose stack was dropped.
     free: Vec<StackIndex>,
+    /// What those had that were dropped, by process.
+    dropped: BySlot<Sums>,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,15 @@ impl Stacks {
         indexed.filter_map(|(place, entry)| Some((StackIndex(place as u32), &entry.as_ref()?.stack)))
     }
 
+    /// The sums of each process that ever had a stack, by its slot. They are added up here, so that no event has to.
+    pub fn by_process(&self) -> BySlot<Sums> {
+        let mut sums = self.dropped.clone();
+        for (_, stack) in self.iter() {
+            sums.or_default(stack.process).add(&stack.sums);
+        }
+        sums
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -158,6 +169,7 @@ impl Stacks {
             if is_idle && entry.is_condemned {
                 self.by_id.remove(&stack.id);
                 self.free.push(index);
+                self.dropped.or_default(stack.process).add(&stack.sums);
                 *slot = None;
                 continue;
             }

@@ -23,6 +23,20 @@ impl Sums {
         self.outstanding.and(&self.unknown)
     }
 
+    /// Those of other blocks as well.
+    pub fn add(&mut self, other: &Self) {
+        let sides = [&mut self.outstanding, &mut self.unknown, &mut self.allocated, &mut self.freed];
+        let more = [&other.outstanding, &other.unknown, &other.allocated, &other.freed];
+        sides.into_iter().zip(more).for_each(|(side, more)| side.add(more));
+    }
+
+    /// Without those of some of the blocks.
+    pub fn subtract(&mut self, other: &Self) {
+        let sides = [&mut self.outstanding, &mut self.unknown, &mut self.allocated, &mut self.freed];
+        let less = [&other.outstanding, &other.unknown, &other.allocated, &other.freed];
+        sides.into_iter().zip(less).for_each(|(side, less)| side.subtract(less));
+    }
+
     /// A block was allocated.
     pub fn came(&mut self, amount: &Amount, is_watched: bool) {
         self.allocated.add(amount);

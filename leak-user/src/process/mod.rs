@@ -13,6 +13,7 @@ pub mod maps;
 pub mod memory_use;
 pub mod modules;
 pub mod origin;
+pub mod own_use;
 pub mod sealed;
 pub mod sparse;
 mod vdso;

@@ -24,7 +24,7 @@ pub use crate::{
 };
 pub use condition::Condition;
 pub use groups::{By, Group, Groups};
-pub use outlook::{Limit, Limiter, Outlook};
+pub use outlook::{Limit, Limiter, Outlook, Told};
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
@@ -122,6 +122,13 @@ pub struct Process {
     pub watched_s: f64,
     /// What of it is watched now.
     pub watching: Watching,
+    /// Its part of the report's totals.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Bytes a second by which its stacks that leak do or, where none does, by which those that grow do. `None` where no
+    /// stack was judged, as in the snapshots of a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s: Option<f64>,
 }
 
 /// What of a process is watched.

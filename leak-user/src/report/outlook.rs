@@ -3,6 +3,8 @@
 //! Pure. The rate is that of the stacks that leak or, where none does, of those that grow: of what comes and goes, the
 //! trend is noise. The limits are those of the processes' control groups and the memory that the system has left.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Stack, Verdict};
@@ -93,6 +95,22 @@ impl Outlook {
         }
     }
 
+    /// Of each of these processes, the bytes a second by which its stacks that leak do or, where none does, by which those
+    /// that grow do.
+    pub fn rates(pids: impl Iterator<Item = u32>, stacks: impl Iterator<Item = Told>) -> Vec<f64> {
+        let mut rates: HashMap<u32, (Option<f64>, f64)> = HashMap::new();
+        for (pid, verdict, _, bytes_per_s) in stacks {
+            let (leaking, growing) = rates.entry(pid).or_default();
+            match verdict {
+                Verdict::Leak => *leaking.get_or_insert_default() += bytes_per_s.max(0.0),
+                Verdict::Growing => *growing += bytes_per_s.max(0.0),
+                _ => {}
+            }
+        }
+        let of = |pid| rates.get(&pid).map_or(0.0, |(leaking, growing)| leaking.unwrap_or(*growing));
+        pids.map(|pid| of(pid).min(f64::MAX)).collect()
+    }
+
     /// What it is, in words without a full stop, but for how bad; none where there is no stack.
     pub fn words(&self) -> Option<String> {
         let fast = || rate(self.bytes_per_s).trim_start_matches('+').to_owned();
@@ -174,6 +192,13 @@ mod tests {
         assert_eq!(both.words().unwrap(), "1 stack leaks 1.0 MiB/s, 1 more grows");
         let one = of(&[GROWING, GROWING], &[]);
         assert_eq!((one.severity, one.words().unwrap()), (Severity::Warning, "2 stacks grow by 8.0 MiB/s".to_owned()));
+    }
+
+    #[test]
+    fn each_process_has_the_rate_of_what_leaks_in_it_and_else_of_what_grows() {
+        let told = [LEAK, CHURN, GROWING, (1, Verdict::Growing, 0.9, 5.0), (3, Verdict::Leak, 0.9, -7.0)];
+        let rates = Outlook::rates([2, 1, 3, 4].into_iter(), told.into_iter());
+        assert_eq!(rates, [4.0 * MIB as f64, MIB as f64, 0.0, 0.0]);
     }
 
     #[test]

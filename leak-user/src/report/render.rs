@@ -183,6 +183,8 @@ pub(crate) mod sample {
                 sample_bytes: 1,
                 watched_s: 7805.0,
                 watching: Watching::All,
+                totals: Totals::default(),
+                bytes_per_s: Some(101_376.0),
             }],
             mode: Mode {
                 sample_bytes: 1,

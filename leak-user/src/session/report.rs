@@ -1,7 +1,7 @@
 //! A view as the report that tracing would have printed at its last snapshot.
 
 use super::{Point, StackView, View};
-use crate::report::{Outlook, Report, Stack, SumErrors};
+use crate::report::{Outlook, Report, Stack, SumErrors, Told};
 
 impl View {
     /// The report of the last snapshot with at most `top` of the stacks, those that hold most first.
@@ -12,18 +12,24 @@ impl View {
         report.mode.sorted_by = "size".into();
         let sampled = report.totals.errors.is_some();
         report.outlook = self.outlook();
+        let told = self.stacks.iter().map(told);
+        let rates = Outlook::rates(report.processes.iter().map(|process| process.pid), told);
+        for (process, rate) in report.processes.iter_mut().zip(rates) {
+            process.bytes_per_s = Some(rate);
+        }
         report.stacks = self.stacks.iter().take(top).map(|stack| as_reported(stack, sampled)).collect();
         report
     }
 
     /// What all stacks amount to at the last snapshot.
     pub fn outlook(&self) -> Outlook {
-        let told = |stack: &StackView| {
-            let judgement = &stack.judgement;
-            (stack.pid, judgement.verdict, judgement.confidence, judgement.bytes_per_s)
-        };
         Outlook::of(self.stacks.iter().map(told), || self.last().memory.clone())
     }
+}
+
+fn told(stack: &StackView) -> Told {
+    let judgement = &stack.judgement;
+    (stack.pid, judgement.verdict, judgement.confidence, judgement.bytes_per_s)
 }
 
 fn as_reported(stack: &StackView, sampled: bool) -> Stack {

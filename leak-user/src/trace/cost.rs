@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use leak_ebpf::Hits;
 
-use crate::{probe::calibrate::HitCost, report::Cost};
+use crate::{probe::calibrate::HitCost, process::own_use::own_use, report::Cost};
 
 /// Processor time of the target below which its slowdown is not reckoned: `/proc` counts in ticks of 10 ms.
 const ENOUGH: Duration = Duration::from_millis(100);
@@ -41,14 +41,14 @@ impl CostMeter {
 
     /// Measures from now on.
     pub fn begin(&mut self, hits: Hits, target_cpu: Duration) {
-        let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu: own_usage().0 };
+        let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu: own_use().0 };
         self.last = Some(now);
         self.slowdown_since = Some(now);
     }
 
     /// The cost since the last call, or what that one said if it was just now.
     pub fn measure(&mut self, hits: Hits, target_cpu: Duration) -> Cost {
-        let (own_cpu, own_rss) = own_usage();
+        let (own_cpu, own_rss) = own_use();
         let now = Moment { at: Instant::now(), hits, target_cpu, own_cpu };
         self.reckon_slowdown(now);
         if let (Some(told), Some(last)) = (self.told, self.last)
@@ -83,13 +83,4 @@ impl CostMeter {
         self.core_pct = Some(spent / (now.at - since.at).as_secs_f64().max(1e-3) * 100.0);
         self.slowdown_since = Some(now);
     }
-}
-
-/// leaktrace's own processor time and resident bytes.
-fn own_usage() -> (Duration, u64) {
-    let stat = procfs::process::Process::myself().and_then(|own| own.stat());
-    stat.map_or((Duration::ZERO, 0), |stat| {
-        let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-        (Duration::from_secs_f64(seconds), stat.rss * procfs::page_size())
-    })
 }

@@ -143,6 +143,10 @@ impl Draft {
         report.mode.sorted_by = sort.name().into();
         let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack));
         let told = shown.iter().map(|(.., stack)| stack.told());
+        let rates = Outlook::rates(report.processes.iter().map(|process| process.pid), told.clone());
+        for (process, rate) in report.processes.iter_mut().zip(rates) {
+            process.bytes_per_s = Some(rate);
+        }
         report.outlook = Outlook::of(told, || fleet.pids().into_iter().map(limits_of).collect());
         report.groups = selection.by.map(|by| {
             let names = fleet.kinship(by);

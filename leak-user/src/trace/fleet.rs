@@ -307,6 +307,11 @@ impl Fleet {
         self.traced.iter().map(|traced| traced.target.pid).collect()
     }
 
+    /// The slots of all of them.
+    pub fn slots(&self) -> impl Iterator<Item = u16> {
+        self.traced.iter().map(|traced| traced.slot)
+    }
+
     /// The pid of the process in a slot.
     pub fn pid(&self, slot: u16) -> Option<u32> {
         self.traced.iter().find(|traced| traced.slot == slot).map(|traced| traced.target.pid)

@@ -51,6 +51,7 @@ use crate::{
     growth::{History, Moment},
     ledger::{Ledger, Sizes},
     memory,
+    metrics::TraceBoard,
     notice::Notices,
     probe::{
         calibrate,
@@ -150,6 +151,7 @@ pub struct Trace {
     recorder: Option<Recorder>,
     recording: Recording,
     newcomers: Newcomers,
+    board: Option<TraceBoard>,
 }
 
 /// Why a trace ended.
@@ -202,7 +204,13 @@ impl Trace {
             recorder,
             recording,
             newcomers: Newcomers::default(),
+            board: None,
         })
+    }
+
+    /// Leaves each report on this board as well.
+    pub fn show_on(&mut self, board: TraceBoard) {
+        self.board = Some(board);
     }
 
     /// Attaches to a running process.
@@ -224,7 +232,7 @@ impl Trace {
         memory::give_back();
         let target_cpu = self.fleet.cpu();
         self.cost.begin(self.fleet.hits(|slot| self.upward.hits.of(slot))?, target_cpu);
-        let reporter = Reporter::start(renderer, self.recorder.take(), self.notices)?;
+        let reporter = Reporter::start(renderer, self.recorder.take(), self.board.take(), self.notices)?;
         let end = self.follow(&reporter).await?;
         // Twice, for a free that is set aside while the ring is read is told by the next reading.
         self.drain()?;
@@ -435,7 +443,10 @@ impl Trace {
         let target_cpu = self.fleet.cpu();
         let hits = self.fleet.hits(|slot| self.upward.hits.of(slot))?;
         let cost = self.cost.measure(hits, target_cpu);
-        let processes = self.fleet.report();
+        let mut processes = self.fleet.report();
+        for (process, sums) in processes.iter_mut().zip(self.ledger.totals_of(self.fleet.slots())) {
+            process.totals = draft::totals(&sums);
+        }
         let mode = Mode {
             sample_bytes: processes.iter().map(|process| process.sample_bytes).max().unwrap_or(EXACT),
             unwind: if self.fleet.means.kernel.walk() == Walk::Pointers { "fp" } else { "dwarf" }.into(),

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use super::{draft::Draft, recording::SnapshotDraft};
 use crate::{
     memory,
+    metrics::TraceBoard,
     notice::Notices,
     process::{memory_use::memory_of, modules::Location},
     progress::Steps,
@@ -56,7 +57,12 @@ struct State {
 
 impl Reporter {
     /// Starts the thread.
-    pub fn start(renderer: Renderer, recorder: Option<Recorder>, notices: Notices) -> Result<Self> {
+    pub fn start(
+        renderer: Renderer,
+        recorder: Option<Recorder>,
+        board: Option<TraceBoard>,
+        notices: Notices,
+    ) -> Result<Self> {
         let (work, waiting) = channel();
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
@@ -64,6 +70,7 @@ impl Reporter {
             symbolizer: Symbolizer::default(),
             renderer,
             session: recorder.map(|recorder| Session { recorder, is_failing: false }),
+            board,
             notices,
             state: shared,
         };
@@ -134,6 +141,8 @@ struct Clerk {
     symbolizer: Symbolizer,
     renderer: Renderer,
     session: Option<Session>,
+    /// Where the last report is left for whoever asks.
+    board: Option<TraceBoard>,
     notices: Notices,
     state: Arc<State>,
 }
@@ -180,6 +189,10 @@ impl Clerk {
         let mut out = io::stdout().lock();
         self.renderer.write(&draft.report, &mut out)?;
         out.flush()?;
+        drop(out);
+        if let Some(board) = &self.board {
+            board.put(draft.report);
+        }
         memory::give_back();
         Ok(())
     }

@@ -419,7 +419,7 @@ impl Traced {
         withdrawn
     }
 
-    /// What a report says of it.
+    /// What a report says of it, but for its sums.
     pub fn report(&self) -> report::Process {
         report::Process {
             pid: self.target.pid,
@@ -437,6 +437,8 @@ impl Traced {
                 Watch::Releases => report::Watching::Frees,
                 Watch::Nothing => report::Watching::Nothing,
             },
+            totals: report::Totals::default(),
+            bytes_per_s: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, bail, ensure};
 use wildmatch::WildMatch;
 
+use super::reason::Reason;
 use crate::text::printable;
 
 /// No list of patterns is longer, in bytes.
@@ -63,15 +64,15 @@ impl Lists {
     }
 
     /// Why a process may not be looked at, if it may not.
-    pub fn objection(&self, names: &Names) -> Option<&'static str> {
+    pub fn objection(&self, names: &Names) -> Option<Reason> {
         let is_meant = |patterns: &[WildMatch]| {
             let Names { comm, exe, cgroup } = names;
             patterns.iter().any(|pattern| [comm, exe, cgroup].into_iter().any(|name| pattern.matches(name)))
         };
         if is_meant(&self.deny) {
-            Some("it is denied")
+            Some(Reason::Denied)
         } else if !self.allow.is_empty() && !is_meant(&self.allow) {
-            Some("it is not among those allowed")
+            Some(Reason::NotAllowed)
         } else {
             None
         }
@@ -97,8 +98,8 @@ mod tests {
         let lists = lists("# the web\nallow nginx*\nallow */apache.service\n\ndeny /opt/*  # not ours\n").unwrap();
         assert_eq!(lists.objection(&names("nginx", "/usr/sbin/nginx", "/system.slice/nginx.service")), None);
         assert_eq!(lists.objection(&names("httpd", "/usr/sbin/httpd", "/system.slice/apache.service")), None);
-        assert_eq!(lists.objection(&names("nginx", "/opt/nginx", "/")), Some("it is denied"));
-        assert!(lists.objection(&names("redis", "/usr/bin/redis", "/")).is_some_and(|why| why.contains("not among")));
+        assert_eq!(lists.objection(&names("nginx", "/opt/nginx", "/")), Some(Reason::Denied));
+        assert!(lists.objection(&names("redis", "/usr/bin/redis", "/")) == Some(Reason::NotAllowed));
     }
 
     #[test]

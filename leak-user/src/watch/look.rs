@@ -57,8 +57,30 @@ pub struct Outcome {
     pub names: Names,
     /// Where its session is.
     pub session: PathBuf,
-    /// What was found, in words; or why nothing was.
-    pub found: Result<String>,
+    /// Bytes a second of the rise that led to it.
+    pub rise: f64,
+    /// What was found, or why nothing was.
+    pub found: Result<Found>,
+}
+
+/// What a look has found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// In words.
+    pub words: String,
+    /// The stack that grows the most, if there is any.
+    pub top: Option<Top>,
+}
+
+/// The stack that grows the most. What it is called is not to be printed raw.
+#[derive(Clone, Debug)]
+pub struct Top {
+    /// What it amounts to.
+    pub verdict: String,
+    /// Its trend.
+    pub bytes_per_s: f64,
+    /// The innermost function that has a name, or else the module.
+    pub function: String,
 }
 
 /// A look that is under way, from outside.
@@ -77,6 +99,7 @@ pub struct Running {
     who: Who,
     names: Names,
     session: PathBuf,
+    rise: f64,
     child: Child,
     time: Duration,
 }
@@ -101,7 +124,7 @@ pub fn begin(who: Who, names: Names, rise: &Rise, manner: &Manner, session: Path
     let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("the look ended at once")?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("the look ended at once")?;
     let look = Look { who, session: session.clone(), pidfd };
-    Ok((look, Running { who, names, session, child, time: manner.time }))
+    Ok((look, Running { who, names, session, rise: rise.bytes_per_s(), child, time: manner.time }))
 }
 
 impl Look {
@@ -127,7 +150,7 @@ impl Running {
             // What is left of it dies with its handle.
             Err(_) => Err(anyhow!("the look did not end in time and was broken off")),
         };
-        Outcome { who: self.who, names: self.names, session: self.session, found }
+        Outcome { who: self.who, names: self.names, session: self.session, rise: self.rise, found }
     }
 }
 
@@ -141,7 +164,7 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 }
 
 /// What the last report says, or else why there is none.
-fn told(status: ExitStatus, report: &[u8], notes: &[u8], who: Who) -> Result<String> {
+fn told(status: ExitStatus, report: &[u8], notes: &[u8], who: Who) -> Result<Found> {
     let last = report.rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty());
     let report = last.and_then(|line| serde_json::from_slice::<Value>(line).ok());
     let report = report.filter(|_| status.success()).with_context(|| {
@@ -151,7 +174,7 @@ fn told(status: ExitStatus, report: &[u8], notes: &[u8], who: Who) -> Result<Str
     })?;
     let started = humantime::format_rfc3339_seconds(start_time(who.start_ticks)).to_string();
     ensure!(report["processes"][0]["start_time"] == started, "it ended, and another process has its pid by now");
-    Ok(findings(&report))
+    Ok(Found { words: findings(&report), top: top(&report) })
 }
 
 /// A report in one line: what it amounts to, and the stack that grows the most.
@@ -172,6 +195,18 @@ fn findings(report: &Value) -> String {
         format!("; {} {pace} at {}", printable(verdict), names.join(" < "))
     });
     format!("{}: {summary}{top}", printable(severity))
+}
+
+/// The stack that grows the most, by what it is known by.
+fn top(report: &Value) -> Option<Top> {
+    let stack = report["stacks"].get(0)?;
+    let frames = stack["frames"].as_array().map_or(&[][..], Vec::as_slice);
+    let named = |key: &str| frames.iter().find_map(|frame| frame[key].as_str());
+    Some(Top {
+        verdict: stack["verdict"].as_str().unwrap_or("unknown").to_owned(),
+        bytes_per_s: stack["bytes_per_s"].as_f64()?,
+        function: named("function").or_else(|| named("module")).unwrap_or("unknown").to_owned(),
+    })
 }
 
 fn function(frame: &Value) -> String {
@@ -202,6 +237,9 @@ mod tests {
         assert!(said.starts_with("critical: 1 leaking, 2 growing; leak +8.0 KiB/s at keep"), "{said}");
         assert!(said.ends_with("(cache.c:12) < libx.so"), "{said}");
         assert_eq!(findings(&json!({})), "unknown: nothing leaks or grows");
+        let top = super::top(&report).unwrap();
+        assert_eq!((top.verdict.as_str(), top.function.as_str()), ("leak", "keep\u{1b}[2J"));
+        assert!(super::top(&json!({})).is_none());
     }
 
     #[test]

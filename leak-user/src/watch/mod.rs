@@ -7,8 +7,10 @@
 mod census;
 mod lists;
 mod look;
+mod reason;
 mod service;
 mod shelf;
+mod tally;
 mod watchlist;
 
 use std::{
@@ -24,6 +26,7 @@ use tokio::{
 };
 
 use crate::{
+    metrics::{Address, Server},
     notice::Notices,
     probe::privilege,
     process::cgroup,
@@ -33,9 +36,10 @@ use crate::{
 };
 use census::{Census, Who};
 use lists::{Lists, Names};
-use look::{Look, Manner, Outcome};
+use look::{Found, Look, Manner, Outcome};
 use service::Service;
 use shelf::Shelf;
+use tally::Tally;
 use watchlist::{Decision, Terms, Watchlist};
 
 /// When told to stop, looks that are under way have this long for their last report.
@@ -70,6 +74,8 @@ pub struct WatchPlan {
     pub deny: Vec<String>,
     /// A file with more of both.
     pub list: Option<PathBuf>,
+    /// Where figures are served, if they are.
+    pub metrics: Option<Address>,
 }
 
 /// Watches until told to stop.
@@ -93,6 +99,10 @@ struct Watch {
     /// Under way.
     looks: Vec<Look>,
     outcomes: JoinSet<Outcome>,
+    tally: Tally,
+    /// The page of figures, as soon as it can be served.
+    page: Option<Server>,
+    is_page_missed: bool,
 }
 
 impl Watch {
@@ -116,6 +126,9 @@ impl Watch {
             service: Service::from_environment(),
             looks: Vec::new(),
             outcomes: JoinSet::new(),
+            tally: Tally::new(),
+            page: None,
+            is_page_missed: false,
             plan,
             notices,
         })
@@ -142,10 +155,18 @@ impl Watch {
                 Some(outcome) = self.outcomes.join_next() => self.conclude(outcome),
                 _ = beat.tick() => self.service.alive(),
                 _ = rounds.tick() => {
+                    self.serve();
+                    let began = Instant::now();
                     match self.round() {
-                        Ok(decisions) => decisions.into_iter().for_each(|decision| self.act(decision)),
+                        Ok(decisions) => {
+                            self.tally.round(self.watchlist.len(), began.elapsed());
+                            decisions.into_iter().for_each(|decision| self.act(decision));
+                        }
                         // Too many open files, say: the next round may do better.
-                        Err(error) => self.notices.say(&format!("a round is left out: {error:#}")),
+                        Err(error) => {
+                            self.tally.round_left_out();
+                            self.notices.say(&format!("a round is left out: {error:#}"));
+                        }
                     }
                     self.tidy();
                     self.service.status(&self.state());
@@ -155,6 +176,20 @@ impl Watch {
         self.service.stopping();
         self.stop().await;
         Ok(())
+    }
+
+    /// Serves the figures, unless that is done or not wanted. What cannot be now may be at the next round: who has the port
+    /// may go.
+    fn serve(&mut self) {
+        let Some(address) = self.plan.metrics.filter(|_| self.page.is_none()) else { return };
+        match Server::start(address, self.tally.source(), self.notices) {
+            Ok(page) => self.page = Some(page),
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_page_missed, true) {
+                    self.notices.say(&format!("watching without metrics until they can be served: {error:#}"));
+                }
+            }
+        }
     }
 
     /// Looks at all processes' figures, and decides.
@@ -170,21 +205,24 @@ impl Watch {
     fn act(&mut self, decision: Decision) {
         match decision {
             Decision::Pass(who, names, rise, why) => {
+                self.tally.passed(why);
                 self.notices.say(&format!("{} {}; not looked at, for {why}", shown(who, &names), rise.why));
             }
             Decision::Look(who, names, rise) => {
                 let session = self.shelf.place(&names.comm, who, SystemTime::now());
                 let time = seconds(self.plan.look.as_secs_f64());
                 let what = shown(who, &names);
-                match look::begin(who, names, &rise, &self.manner, session) {
+                match look::begin(who, names.clone(), &rise, &self.manner, session) {
                     Ok((look, running)) => {
                         let since = seconds(rise.seconds);
                         self.notices.say(&format!("{what} {} over {since}; looking closer for {time}", rise.why));
                         self.looks.push(look);
+                        self.tally.under_way(self.looks.len());
                         self.outcomes.spawn(running.finish());
                     }
                     Err(error) => {
                         self.notices.say(&format!("{what} {}; not looked at: {error:#}", rise.why));
+                        self.tally.ended(who, &names, rise.bytes_per_s(), None);
                         self.watchlist.looked(self.now(), who);
                     }
                 }
@@ -193,17 +231,22 @@ impl Watch {
     }
 
     fn conclude(&mut self, outcome: Result<Outcome, JoinError>) {
-        let Outcome { who, names, session, found } = match outcome {
+        let Outcome { who, names, session, rise, found } = match outcome {
             Ok(outcome) => outcome,
-            Err(error) => return self.notices.say(&format!("a look came to no end: {error}")),
+            Err(error) => {
+                self.tally.lost();
+                return self.notices.say(&format!("a look came to no end: {error}"));
+            }
         };
         self.looks.retain(|look| look.who != who);
+        self.tally.under_way(self.looks.len());
+        self.tally.ended(who, &names, rise, found.as_ref().ok().cloned());
         let rest = self.watchlist.looked(self.now(), who);
         let what = shown(who, &names);
         let next = format!("no other look for {}", seconds(rest));
         let kept = printable(&session.to_string_lossy()).into_owned();
         match found {
-            Ok(found) => self.notices.say(&format!("{what}: {found}; kept in {kept}; {next}")),
+            Ok(Found { words, .. }) => self.notices.say(&format!("{what}: {words}; kept in {kept}; {next}")),
             Err(error) => self.notices.say(&format!("{what}: nothing found: {error:#}; {next}")),
         }
     }
@@ -237,6 +280,8 @@ impl Watch {
         for removed in self.shelf.tidy(SystemTime::now(), &spare) {
             self.notices.say(&removed);
         }
+        let (sessions, bytes) = self.shelf.holds();
+        self.tally.kept(sessions, bytes);
     }
 
     fn state(&self) -> String {

@@ -85,6 +85,12 @@ impl Shelf {
         removed
     }
 
+    /// How many sessions there are, and their bytes.
+    pub fn holds(&self) -> (u64, u64) {
+        let kept = self.kept();
+        (kept.len() as u64, kept.iter().map(|session| session.bytes).sum())
+    }
+
     fn kept(&self) -> Vec<Kept> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let kept = entries.filter_map(|entry| {
@@ -133,6 +139,7 @@ mod tests {
             fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
         }
         fs::write(shelf.directory.join("precious.leak"), [0; 1000]).unwrap();
+        assert_eq!(shelf.holds(), (4, 400));
         let removed = shelf.tidy(now, &[]);
         let mut left: Vec<String> = fs::read_dir(&shelf.directory)
             .unwrap()

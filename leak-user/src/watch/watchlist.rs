@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{census::Who, lists::Names};
+use super::{census::Who, lists::Names, reason::Reason};
 use crate::growth::{History, Moment, Rise, rise};
 
 /// What is demanded of a rise, and how often it leads to a look.
@@ -35,7 +35,7 @@ pub enum Decision {
     /// Look at it.
     Look(Who, Names, Rise),
     /// Do not, for this reason.
-    Pass(Who, Names, Rise, String),
+    Pass(Who, Names, Rise, Reason),
 }
 
 /// All processes.
@@ -87,7 +87,7 @@ struct Entry {
     is_looked_at: bool,
     looks: Looks,
     /// Why it was passed over last.
-    passed: Option<String>,
+    passed: Option<Reason>,
 }
 
 impl Watchlist {
@@ -123,7 +123,7 @@ impl Watchlist {
         &mut self,
         now: f64,
         names: impl Fn(Who) -> Option<Names>,
-        objection: impl Fn(&Names) -> Option<&'static str>,
+        objection: impl Fn(&Names) -> Option<Reason>,
     ) -> Vec<Decision> {
         let (round, terms) = (self.round, self.terms);
         self.round += 1;
@@ -136,12 +136,8 @@ impl Watchlist {
         let mut decisions = Vec::new();
         for (who, rise) in rising {
             let (Some(entry), Some(names)) = (self.known.get_mut(&who), names(who)) else { continue };
-            let why = match objection(&names) {
-                Some(objection) => Some(objection.to_owned()),
-                None if free == 0 => Some(format!("{} looked at already, as many as may be", terms.at_once)),
-                None => None,
-            };
-            if why.is_none() {
+            let why = objection(&names).or_else(|| (free == 0).then_some(Reason::Busy(terms.at_once)));
+            let Some(why) = why else {
                 free -= 1;
                 entry.is_looked_at = true;
                 entry.passed = None;
@@ -149,9 +145,11 @@ impl Watchlist {
                     group.looks.add(now, terms.cool_down_s);
                 }
                 decisions.push(Decision::Look(who, names, rise));
-            } else if entry.passed != why {
-                entry.passed.clone_from(&why);
-                decisions.push(Decision::Pass(who, names, rise, why.unwrap_or_default()));
+                continue;
+            };
+            if entry.passed != Some(why) {
+                entry.passed = Some(why);
+                decisions.push(Decision::Pass(who, names, rise, why));
             }
         }
         decisions
@@ -272,7 +270,7 @@ mod tests {
             .iter()
             .map(|(_, decision)| match decision {
                 Decision::Look(who, ..) => (who.pid, "look"),
-                Decision::Pass(who, _, _, why) => (who.pid, if why.contains("already") { "wait" } else { "?" }),
+                Decision::Pass(who, _, _, why) => (who.pid, if *why == Reason::Busy(1) { "wait" } else { "?" }),
             })
             .collect();
         assert_eq!(told, [(2, "look"), (1, "wait")]);
@@ -305,10 +303,10 @@ mod tests {
             list.note(now, who(1), 100_000_000 + round as u64 * 1_000_000, alone);
             list.note(now, who(2), 100_000_000 + round as u64 * 1_000_000, alone);
             let names = |who: Who| (who.pid == 1).then(|| named(who));
-            told.extend(list.decide(now, names, |_| Some("it is denied")));
+            told.extend(list.decide(now, names, |_| Some(Reason::Denied)));
         }
         assert!(
-            matches!(told.as_slice(), [Decision::Pass(who, .., why)] if who.pid == 1 && why == "it is denied"),
+            matches!(told.as_slice(), [Decision::Pass(who, .., why)] if who.pid == 1 && *why == Reason::Denied),
             "{told:?}"
         );
     }
