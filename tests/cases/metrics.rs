@@ -1,6 +1,8 @@
 //! `--metrics ADDR`: a page of figures, as Prometheus, its linter and OpenMetrics' reference parser understand it, which says
 //! what the reports say; and which neither strangers nor hostile names can put out of order.
 
+mod prometheus;
+
 use std::{
     fs,
     io::{ErrorKind, Read, Write},
@@ -15,9 +17,11 @@ use std::{
 
 use serde_json::Value;
 
+use prometheus::{Prometheus, known_value};
+
 use crate::harness::{
-    Leaktrace, Machine, Outcome, PATIENCE, Running, Scratch, Target, first_function, number, python_path, stacks,
-    target_path, wait_until,
+    Leaktrace, Machine, Outcome, PATIENCE, Scratch, Target, first_function, number, python_path, stacks, target_path,
+    wait_until,
 };
 
 /// How OpenMetrics is asked for.
@@ -111,56 +115,6 @@ fn figures(address: &str) -> Vec<Value> {
 fn is_same(one: &Value, other: &Value) -> bool {
     let (one, other) = (one.as_f64().expect("a number"), other.as_f64().expect("a number"));
     (one - other).abs() <= 1e-9 * one.abs()
-}
-
-/// Prometheus, which asks this page every second.
-struct Prometheus {
-    _running: Running,
-    _scratch: Scratch,
-    address: String,
-}
-
-impl Prometheus {
-    fn start(machine: &Machine, page: &str) -> Self {
-        let scratch = Scratch::new();
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").to_string();
-        let settings = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
-             scrape_configs: [{{ job_name: leaktrace, static_configs: [{{ targets: ['{page}'] }}] }}]\n"
-        );
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", scratch.file("settings.yml", settings).display()));
-        command.arg(format!("--storage.tsdb.path={}", scratch.path("data").display()));
-        command.arg(format!("--web.listen-address={address}"));
-        command.args(["--log.level=error"]).current_dir(scratch.path("."));
-        let running = machine.program(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
-        wait_until("Prometheus", || TcpStream::connect(&address).is_ok());
-        Self { _running: running, _scratch: scratch, address }
-    }
-
-    /// What it knows of this, as soon as it knows anything.
-    fn knows(&self, query: &str) -> Vec<Value> {
-        let mut known = Vec::new();
-        let path = format!("/api/v1/query?query={}", query.replace('{', "%7B").replace('}', "%7D").replace('"', "%22"));
-        wait_until(query, || {
-            let mut stream = TcpStream::connect(&self.address).expect("Prometheus listens");
-            let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-            stream.write_all(request.as_bytes()).expect("a request");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).expect("an answer");
-            let document = answer.find('{').and_then(|start| answer.rfind('}').map(|end| &answer[start..=end]));
-            let document: Value = document.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            known = document["data"]["result"].as_array().cloned().unwrap_or_default();
-            !known.is_empty()
-        });
-        known
-    }
-}
-
-/// The value of what Prometheus knows.
-fn known_value(known: &Value) -> u64 {
-    let value = known["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
-    value.unwrap_or_else(|| panic!("no value: {known}")) as u64
 }
 
 #[test]

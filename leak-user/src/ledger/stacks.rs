@@ -217,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stack_had_that_went_stays_with_its_process() {
+        let mut stacks = stacks([1]);
+        let index = stacks.index(1).unwrap();
+        let sums = &mut stacks.get_mut(index).unwrap().sums;
+        sums.came(&Amount::exact(8, 1), true);
+        sums.gone(&Amount::exact(8, 1), true);
+        let freed = |stacks: &Stacks| stacks.by_process().get(0).map(|sums| sums.freed.bytes as u64);
+        assert_eq!(freed(&stacks), Some(8));
+        (0..3).for_each(|_| drop(stacks.sweep(|_| false)));
+        assert_eq!((stacks.len(), freed(&stacks)), (0, Some(8)));
+    }
+
+    #[test]
     fn a_place_is_used_again() {
         let mut stacks = stacks([1]);
         stacks.sweep(|_| false);

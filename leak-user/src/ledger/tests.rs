@@ -73,6 +73,28 @@ fn a_forked_stack_begins_without_lifetimes() {
 }
 
 #[test]
+fn each_process_has_its_part_of_the_totals_and_nothing_of_another_that_had_its_slot() {
+    let mut ledger = with_block();
+    ledger.fork(0, 1);
+    enter(&mut ledger, &Record::Free(FreeRecord { head: head(Kind::Free, Signature::Free, 20), addr: 16 }));
+    let told = |ledger: &Ledger| {
+        let totals = ledger.totals_of([0, 1, 2]);
+        totals
+            .iter()
+            .map(|sums| [&sums.outstanding, &sums.allocated, &sums.freed].map(|amount| amount.bytes as u64))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(&ledger), [[0, 100, 100], [100, 100, 0], [0, 0, 0]]);
+    // The child is gone, and its slot is another's.
+    ledger.forget_process(1);
+    assert_eq!(told(&ledger)[1], [0, 100, 100]);
+    let head = head(Kind::Alloc, Signature::Size0, 30);
+    enter(&mut ledger, &Record::Alloc(AllocRecord { head, addr: 32, size: 7, stack: STACK, draw: EXACT }));
+    ledger.fork(0, 1);
+    assert_eq!(told(&ledger), [[7, 107, 100], [7, 7, 0], [0, 0, 0]]);
+}
+
+#[test]
 fn allocations_are_told_by_size_and_those_held_are_counted_when_asked() {
     let mut ledger = with_block();
     let head_of_free = head(Kind::Free, Signature::Free, 20);

@@ -242,7 +242,7 @@ mod tests {
         let stack = line(&page, "leaktrace_stack_verdict{");
         assert!(stack.ends_with("stack=\"9f3c2a0011aa22bb\",function=\"je_malloc\",verdict=\"leak\"} 1"), "{stack}");
         assert_eq!(line(&page, "leaktrace_severity{"), "leaktrace_severity{severity=\"critical\"} 1");
-        assert!(line(&page, "leaktrace_target_slowdown_ratio ").contains(" 0.082"));
+        assert!(line(&page, "leaktrace_target_slowdown_ratio ").contains(" 0.08"));
         assert_eq!(line(&page, "leaktrace_complete "), "leaktrace_complete 1");
         assert!(!page.contains("stderr"), "{page}");
         assert_eq!(page.matches("leaktrace_stack_outstanding_bytes{").count(), 3);
