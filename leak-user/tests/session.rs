@@ -45,6 +45,8 @@ fn head(elapsed_s: f64, label: Option<&str>) -> Head {
         sample_bytes: 1,
         watched_s: elapsed_s,
         watching: Watching::All,
+        totals: Totals::default(),
+        bytes_per_s: None,
     };
     let mode = Mode {
         sample_bytes: 1,

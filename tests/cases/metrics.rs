@@ -1,4 +1,4 @@
-//! `--metrics ADDR`: a page of figures, as Prometheus, its linter and OpenMetrics' reference parser understand it, which says
+//! `--metrics ADDR`: a page of figures, as Prometheus, its linter and `OpenMetrics`' reference parser understand it, which says
 //! what the reports say; and which neither strangers nor hostile names can put out of order.
 
 mod prometheus;
@@ -24,7 +24,7 @@ use crate::harness::{
     wait_until,
 };
 
-/// How OpenMetrics is asked for.
+/// How `OpenMetrics` is asked for.
 const OPEN: &str = "application/openmetrics-text; version=1.0.0";
 
 /// A program that leaks through several sites as long as it is left alone.
@@ -77,12 +77,12 @@ fn value(page: &str, beginning: &str) -> Option<f64> {
 
 /// Waits for a page that has so many reports behind it.
 fn page_of_report(address: &str, least: f64) -> String {
-    let mut last = String::new();
+    let mut page_now = String::new();
     wait_until("a report on the page", || {
-        last = page(address);
-        value(&last, "leaktrace_reports_total ").is_some_and(|reports| reports >= least)
+        page_now = page(address);
+        value(&page_now, "leaktrace_reports_total ").is_some_and(|reports| reports >= least)
     });
-    last
+    page_now
 }
 
 /// What a program says of a page that it is given. It must succeed without a complaint.
@@ -101,7 +101,7 @@ fn lint(page: &str) {
     assert_eq!(judged(Command::new("promtool").args(["check", "metrics"]), page), "", "{page}");
 }
 
-/// The figures of a page, as OpenMetrics' reference parser reads them: name, labels, value.
+/// The figures of a page, as `OpenMetrics`' reference parser reads them: name, labels, value.
 fn figures(address: &str) -> Vec<Value> {
     let (head, page) = ask(address, "/metrics", OPEN);
     assert!(head.contains(&format!("content-type: {OPEN}; charset=utf-8")), "{head}");
@@ -296,9 +296,9 @@ fn who_sends_nothing_or_without_end_keeps_nobody_from_the_page_and_no_report_fro
     let connect = || TcpStream::connect(&address).expect("somebody listens");
     let mut endless = connect();
     endless.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    let head = [&b"GET /metrics HTTP/1.1\r\nX-Long: "[..], &[b'a'; 1 << 20]].concat();
+    let head = format!("GET /metrics HTTP/1.1\r\nX-Long: {}", "a".repeat(1 << 20));
     // It is refused before it has all been read.
-    let _ = endless.write_all(&head);
+    let _ = endless.write_all(head.as_bytes());
     let mut answer = Vec::new();
     let _ = endless.read_to_end(&mut answer);
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));

@@ -204,7 +204,7 @@ pub struct TraceArgs {
     /// Keep every allocation and free in the session, too
     #[arg(long, requires = "write")]
     events: bool,
-    /// Serve figures for Prometheus and the like at http://ADDR/metrics; ADDR is a port, or an address with one
+    /// Serve figures for Prometheus over HTTP, at /metrics of this port of the loopback address, or of HOST:PORT
     #[arg(long, value_name = "ADDR")]
     metrics: Option<Address>,
     /// Trace processes that the traced ones make, too, from shortly after they are made

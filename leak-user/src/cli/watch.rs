@@ -59,7 +59,7 @@ pub struct Watch {
     /// Read more patterns from a file, `allow PATTERN` or `deny PATTERN` a line; again at SIGHUP
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
-    /// Serve figures for Prometheus and the like at http://ADDR/metrics; ADDR is a port, or an address with one
+    /// Serve figures for Prometheus over HTTP, at /metrics of this port of the loopback address, or of HOST:PORT
     #[arg(long, value_name = "ADDR")]
     metrics: Option<Address>,
 }

@@ -1,4 +1,4 @@
-//! The page as text: OpenMetrics 1.0, or the text format 0.0.4 that came before it, for whoever does not ask for the other.
+//! The page as text: `OpenMetrics` 1.0, or the text format 0.0.4 that came before it, for whoever does not ask for the other.
 //!
 //! Written here, for the libraries that there are write one of the two, and what they differ in are some words. Promises that
 //! no label can end its line or its quotes. A family of which nothing is known is left out.
@@ -10,7 +10,7 @@ use super::family::{Family, Kind, Value};
 /// The two forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposition {
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     Open,
     /// Prometheus's text format 0.0.4.
     Classic,

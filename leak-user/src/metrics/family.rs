@@ -101,17 +101,20 @@ impl Family {
 
     /// With the figure of what has these labels. A second one for the same labels is left out: it would make the whole page
     /// void.
+    #[must_use]
     pub fn with(mut self, labels: &Labels, value: impl Into<Value>) -> Self {
         self.push(labels, value);
         self
     }
 
     /// With the only figure.
+    #[must_use]
     pub fn of(self, value: impl Into<Value>) -> Self {
         self.with(&Labels::new(), value)
     }
 
     /// With the only figure, if it is known.
+    #[must_use]
     pub fn of_known(self, value: Option<impl Into<Value>>) -> Self {
         match value {
             Some(value) => self.of(value),

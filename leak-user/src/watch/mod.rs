@@ -160,7 +160,9 @@ impl Watch {
                     match self.round() {
                         Ok(decisions) => {
                             self.tally.round(self.watchlist.len(), began.elapsed());
-                            decisions.into_iter().for_each(|decision| self.act(decision));
+                            for decision in decisions {
+                                self.act(decision);
+                            }
                         }
                         // Too many open files, say: the next round may do better.
                         Err(error) => {

@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn each_reason_is_counted_by_itself() {
         let tally = Tally::new();
-        [Reason::Denied, Reason::Busy(1), Reason::Busy(2)].into_iter().for_each(|reason| tally.passed(reason));
+        for reason in [Reason::Denied, Reason::Busy(1), Reason::Busy(2)] {
+            tally.passed(reason);
+        }
         let passed = figures(&tally, "leaktrace_watch_passed_over");
         let count = |reason, number| passed.contains(&format!("(\"reason\", \"{reason}\")], Whole({number})"));
         assert!(count("denied", 1) && count("not_allowed", 0) && count("busy", 2), "{passed}");
