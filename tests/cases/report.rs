@@ -74,6 +74,8 @@ fn check_document(report: &Value) {
             ("sample_bytes", "count"),
             ("watched_s", "number"),
             ("watching", "all|frees|nothing|ended"),
+            ("totals", "object"),
+            ("bytes_per_s", "number"),
         ];
         check_members(process, &members);
         check_time(process["start_time"].as_str().expect("a time"));
