@@ -39,6 +39,7 @@ fn head(elapsed_s: f64, label: Option<&str>) -> Head {
         start_time: "2025-11-20T22:00:01Z".into(),
         comm: "server".into(),
         exe: "/usr/bin/server".into(),
+        cgroup: None,
         rss_bytes: 1 << 20,
         rss_at_attach_bytes: 1 << 19,
         alive: true,

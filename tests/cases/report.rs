@@ -68,6 +68,7 @@ fn check_document(report: &Value) {
             ("start_time", "string"),
             ("comm", "string"),
             ("exe", "string"),
+            ("cgroup", "string|null"),
             ("rss_bytes", "count"),
             ("rss_at_attach_bytes", "count"),
             ("alive", "bool"),

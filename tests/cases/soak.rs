@@ -121,7 +121,8 @@ fn a_watch_bears_what_a_day_brings_and_neither_grows_nor_loses_a_session() {
                 3 => disk.fill(Duration::from_secs(if is_full() { 10 } else { 4 })),
                 5 if is_full() => jump(Duration::from_secs(5)),
                 7 => {
-                    fs::write(&list, if is_full() { "allow soaked\ndeny other\n" } else { "nonsense\n" }).expect("a list");
+                    fs::write(&list, if is_full() { "allow soaked\ndeny other\n" } else { "nonsense\n" })
+                        .expect("a list");
                     kill_process(Pid::from_raw(pid.cast_signed()).expect("a pid"), Signal::HUP).expect("it listens");
                 }
                 _ => {}

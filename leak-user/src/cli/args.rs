@@ -10,7 +10,9 @@ use clap::{
 use leak_ebpf::{MAX_PERIOD, Walk};
 use wildmatch::WildMatch;
 
-use super::{doctor::Doctor, offline::Offline, push::PushArgs, watch::Watch};
+use super::{
+    doctor::Doctor, history::History, offline::Offline, push::PushArgs, sample::Sample as SampleArgs, watch::Watch,
+};
 use crate::{
     ledger::Sizes,
     metrics::{Address, Server, TraceBoard},
@@ -79,6 +81,14 @@ Examples:
   leaktrace push --to https://parca.example --kind parca --token-file /etc/leaktrace/token server.leak
   leaktrace push --to http://pyroscope:4040       only what waits in the spool")]
     Push(Box<PushArgs>),
+    /// Look once at a systemd unit or a program, and keep the session: for a timer
+    #[command(
+        after_help = "Examples:\n  sudo leaktrace sample nginx.service\n  sudo leaktrace sample --for 5m --fail-on leak redis-server"
+    )]
+    Sample(SampleArgs),
+    /// Say what is new, got worse or was fixed over the days, by the sessions that are kept
+    #[command(after_help = "Examples:\n  sudo leaktrace history\n  sudo leaktrace history --since 7d nginx.service")]
+    History(History),
     /// Say what this kernel, this user and this place can do, and what to change
     #[command(after_help = "Examples:\n  sudo leaktrace doctor\n  sudo leaktrace doctor -p 1234")]
     Doctor(Doctor),

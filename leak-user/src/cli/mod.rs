@@ -6,9 +6,12 @@
 mod args;
 mod attach;
 mod doctor;
+mod history;
+mod kept;
 mod offline;
 mod push;
 mod run;
+mod sample;
 mod watch;
 
 use std::process::ExitCode;
@@ -54,6 +57,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Watch(args)) => watch::watch(&args),
         Some(Command::Push(args)) => push::push(&args),
         Some(Command::Doctor(args)) => doctor::doctor(&args).map(|()| None),
+        Some(Command::Sample(args)) => sample::sample(&args),
+        Some(Command::History(args)) => history::history(&args),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(&cli.attach),

@@ -261,7 +261,7 @@ fn write(to: &ToFile, is_binary: bool, write: impl FnOnce(&View, &mut dyn Write)
 }
 
 /// Writes all of it. A reader that went away (`| head`) is no error.
-fn finish(mut out: impl Write, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+pub(super) fn finish(mut out: impl Write, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     match written {
         Err(error)

@@ -5,11 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::ensure;
 use clap::Args;
 
-use super::{
-    Outcome,
-    args::{Budget, budget},
-    block_on,
-};
+use super::{Outcome, block_on, kept::Kept};
 use crate::{
     metrics::Address,
     notice::Notices,
@@ -38,18 +34,8 @@ pub struct Watch {
     /// Leave it alone for this long then; the time doubles with each look, up to a day
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = parse_duration)]
     cool_down: Duration,
-    /// Share of its CPU time that tracing may take, in per cent, or off
-    #[arg(long, value_name = "PCT", default_value = "5", value_parser = budget)]
-    budget: Budget,
-    /// Keep the sessions in this directory
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/leaktrace")]
-    directory: PathBuf,
-    /// Remove sessions that are older
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_duration)]
-    keep_for: Duration,
-    /// Remove the oldest sessions when all of them take more room
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = parse_size)]
-    keep_size: u64,
+    #[command(flatten)]
+    kept: Kept,
     /// Look only at processes whose name, program path or control group this matches (* and ?); may be given several times
     #[arg(long, value_name = "PATTERN")]
     allow: Vec<String>,
@@ -80,13 +66,10 @@ pub fn watch(args: &Watch) -> Outcome {
         interval: args.interval,
         within: args.within,
         least_growth: args.least_growth,
-        look: args.look,
+        manner: args.kept.manner(args.look, Vec::new()),
         at_once: args.at_once,
         cool_down: args.cool_down,
-        budget: args.budget.to_string(),
-        directory: args.directory.clone(),
-        keep_for: args.keep_for,
-        keep_bytes: args.keep_size,
+        shelf: args.kept.shelf(),
         allow: args.allow.clone(),
         deny: args.deny.clone(),
         list: args.list.clone(),

@@ -4,13 +4,12 @@
 //! A frame without a name counts by its offset where both views know its very build, and else as any nameless frame of
 //! its module. The program itself may have been renamed.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
+
+use foldhash::fast::RandomState;
 
 use super::program;
-use crate::{
-    session::{StackView, View},
-    symbolize::Frame,
-};
+use crate::{process::who::file_name, session::View, symbolize::Frame};
 
 /// What compilers put behind the name of a copy of a function.
 const COPIES: [&str; 7] = [" [clone ", ".isra.", ".constprop.", ".part.", ".cold", ".lto_priv.", ".llvm."];
@@ -23,39 +22,63 @@ pub struct Call<'view> {
     offset: Option<u64>,
 }
 
+/// What of a view decides whether its calls are those of another.
+#[derive(Clone, Debug, Default)]
+pub struct Builds {
+    /// Build IDs that it knows.
+    ids: HashSet<Arc<str>>,
+    /// What the program is called.
+    program: String,
+}
+
+impl Builds {
+    /// Those of a view.
+    pub fn of(view: &View) -> Self {
+        let frames = view.stacks.iter().flat_map(|stack| &stack.frames);
+        let mut ids: Vec<&Arc<str>> = frames.filter_map(|frame| frame.build_id.as_ref()).collect();
+        // Neighbours are mostly of one module: what is in a set is then hashed but a few times.
+        ids.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let ids = ids.into_iter().cloned().collect();
+        Self { ids, program: file_name(&program(view)).to_owned() }
+    }
+
+    /// What a stack is known by in every view, if all its frames have names. Else it depends on the builds of both.
+    pub fn key(&self, frames: &[Frame]) -> Option<String> {
+        let calls = Calls::between(self, self, false);
+        let mut key = String::new();
+        for frame in frames {
+            let call = calls.call(frame, &self.program);
+            // No name holds these, but one that somebody has made up to be taken for another.
+            key.extend([call.module.unwrap_or_default(), "\0", call.function?, "\n"]);
+        }
+        Some(key)
+    }
+}
+
 /// Tells calls apart.
 pub struct Calls<'view> {
-    /// Builds that both views know.
-    builds: HashSet<&'view str>,
+    before: &'view Builds,
+    after: &'view Builds,
     /// Whether both are of one trace, where bare addresses mean the same.
     one_trace: bool,
-    /// What the program is called before and after.
-    programs: (String, String),
-    /// What it is called here.
-    program: &'view str,
+    /// What the program is called here.
+    program: &'static str,
 }
 
 impl<'view> Calls<'view> {
-    pub fn of(before: &'view View, after: &'view View, one_trace: bool) -> Self {
-        let builds = |view: &'view View| -> HashSet<&str> {
-            let frames = view.stacks.iter().flat_map(|stack| &stack.frames);
-            frames.filter_map(|frame| frame.build_id.as_deref()).collect()
-        };
-        let file_name = |view| {
-            let program = program(view);
-            let path = program.strip_suffix(" (deleted)").unwrap_or(&program);
-            path.rsplit('/').next().unwrap_or_default().to_owned()
-        };
-        let builds = builds(before).intersection(&builds(after)).copied().collect();
-        Self { builds, one_trace, programs: (file_name(before), file_name(after)), program: "the program" }
+    /// Between two views.
+    pub fn between(before: &'view Builds, after: &'view Builds, one_trace: bool) -> Self {
+        Self { before, after, one_trace, program: "the program" }
     }
 
-    pub fn before(&self, stack: &'view StackView) -> Vec<Call<'view>> {
-        stack.frames.iter().map(|frame| self.call(frame, &self.programs.0)).collect()
+    /// The calls of the one before.
+    pub fn before(&self, frames: &'view [Frame]) -> Vec<Call<'view>> {
+        frames.iter().map(|frame| self.call(frame, &self.before.program)).collect()
     }
 
-    pub fn after(&self, stack: &'view StackView) -> Vec<Call<'view>> {
-        stack.frames.iter().map(|frame| self.call(frame, &self.programs.1)).collect()
+    /// The calls of the one after.
+    pub fn after(&self, frames: &'view [Frame]) -> Vec<Call<'view>> {
+        frames.iter().map(|frame| self.call(frame, &self.after.program)).collect()
     }
 
     fn call(&self, frame: &'view Frame, program: &str) -> Call<'view> {
@@ -63,7 +86,7 @@ impl<'view> Calls<'view> {
         let module = module.map(|module| if module == program { self.program } else { module });
         let function = frame.function.as_deref().filter(|name| !name.is_empty()).map(original);
         let known = match (&frame.build_id, &frame.module) {
-            (Some(build), _) => self.builds.contains(build.as_ref()),
+            (Some(build), _) => self.before.ids.contains(build) && self.after.ids.contains(build),
             (None, Some(_)) => false,
             (None, None) => self.one_trace,
         };
@@ -76,22 +99,29 @@ impl<'view> Calls<'view> {
         if self.one_trace {
             return true;
         }
-        let stacks: HashSet<_> = before.stacks.iter().map(|stack| self.before(stack)).collect();
-        if after.stacks.iter().any(|stack| !stack.frames.is_empty() && stacks.contains(&self.after(stack))) {
+        let stacks: HashSet<_, RandomState> = before.stacks.iter().map(|stack| self.before(&stack.frames)).collect();
+        if after.stacks.iter().any(|stack| !stack.frames.is_empty() && stacks.contains(&self.after(&stack.frames))) {
             return true;
         }
         let own = |call: &Call<'_>| call.module == Some(self.program) && call.function.is_some();
         let functions: HashSet<_> = stacks.into_iter().flatten().filter(own).collect();
-        self.programs.0 == self.programs.1
+        self.before.program == self.after.program
             && (before.stacks.is_empty()
                 || after.stacks.is_empty()
-                || after.stacks.iter().flat_map(|stack| self.after(stack)).any(|call| functions.contains(&call)))
+                || after
+                    .stacks
+                    .iter()
+                    .flat_map(|stack| self.after(&stack.frames))
+                    .any(|call| functions.contains(&call)))
     }
 }
 
 /// The name of the function that a compiler has copied, without Rust's hash.
 fn original(name: &str) -> &str {
-    let end = COPIES.iter().filter_map(|mark| name.find(mark)).filter(|at| *at > 0).min();
+    // Most names have neither letter, and there are many to look through.
+    let begins = |at: &usize| matches!(name.as_bytes()[*at], b'.' | b' ');
+    let is_mark = |at: &usize| COPIES.iter().any(|mark| name.as_bytes()[*at..].starts_with(mark.as_bytes()));
+    let end = (1..name.len()).filter(begins).find(is_mark);
     let name = &name[..end.unwrap_or(name.len())];
     match name.rsplit_once("::h") {
         Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) => path,

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use foldhash::fast::RandomState;
 use serde::Serialize;
 
 use crate::{
@@ -27,9 +28,10 @@ use crate::{
     symbolize::Frame,
     text::printable,
 };
-use calls::Calls;
+pub(crate) use calls::{Builds, Calls};
 pub use change::Change;
-use change::{Noise, grows};
+use change::Noise;
+pub(crate) use change::grows;
 
 /// The schema of a [`Diff`] as JSON.
 pub const SCHEMA: &str = "leaktrace.diff/1";
@@ -134,7 +136,8 @@ pub struct Figures {
 /// Compares two views. An error says why there is nothing to compare.
 pub fn diff(before: &View, after: &View) -> Result<Diff> {
     let one_trace = is_one_trace(before, after);
-    let calls = Calls::of(before, after, one_trace);
+    let builds = (Builds::of(before), Builds::of(after));
+    let calls = Calls::between(&builds.0, &builds.1, one_trace);
     ensure!(
         calls.have_something_in_common(before, after),
         "{} and {} have no stack in common: compare two traces of one program",
@@ -143,14 +146,14 @@ pub fn diff(before: &View, after: &View) -> Result<Diff> {
     );
     let lengths = (before.last().report.elapsed_s, after.last().report.elapsed_s);
     let missing_s = if one_trace { (0.0, 0.0) } else { missing(lengths) };
-    let mut pairs: HashMap<_, (Option<Figures>, Option<Figures>, &[Frame])> = HashMap::new();
+    let mut pairs: HashMap<_, (Option<Figures>, Option<Figures>, &[Frame]), RandomState> = HashMap::default();
     for stack in &before.stacks {
-        let (figures, _, frames) = pairs.entry(calls.before(stack)).or_insert((None, None, &stack.frames));
+        let (figures, _, frames) = pairs.entry(calls.before(&stack.frames)).or_insert((None, None, &stack.frames));
         figures.get_or_insert_default().add(stack, missing_s.0);
         *frames = &stack.frames;
     }
     for stack in &after.stacks {
-        let (_, figures, frames) = pairs.entry(calls.after(stack)).or_insert((None, None, &stack.frames));
+        let (_, figures, frames) = pairs.entry(calls.after(&stack.frames)).or_insert((None, None, &stack.frames));
         if figures.is_none() {
             *frames = &stack.frames;
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use procfs::process::Process;
+use procfs::{ProcessCGroup, process::Process};
 use serde::{Deserialize, Serialize};
 
 /// Where control groups are, of both versions.
@@ -58,6 +58,21 @@ pub fn of(pid: u32) -> Option<Place> {
     let old = groups.0.iter().find(|group| group.controllers.iter().any(|controller| controller == "memory"));
     let group = old.or_else(|| groups.0.iter().find(|group| group.hierarchy == 0))?;
     Some(Place { path: group.pathname.clone(), is_old: old.is_some() })
+}
+
+/// The path by which systemd knows a process's group, if it is in any but the root: in systemd's own hierarchy or the
+/// unified one, or else in that which counts memory. Not to be printed raw.
+pub fn path_of(pid: u32) -> Option<String> {
+    let groups = Process::new(pid.cast_signed()).ok()?.cgroups().ok()?;
+    let rank = |group: &ProcessCGroup| match group.controllers.as_slice() {
+        [name] if name == "name=systemd" => Some(0),
+        [] if group.hierarchy == 0 => Some(1),
+        controllers if controllers.iter().any(|controller| controller == "memory") => Some(2),
+        _ => None,
+    };
+    let mut ranked: Vec<_> = groups.0.into_iter().filter_map(|group| Some((rank(&group)?, group.pathname))).collect();
+    ranked.sort();
+    ranked.into_iter().map(|(_, path)| path).find(|path| path != "/")
 }
 
 impl Place {

@@ -13,6 +13,8 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+use super::cgroup;
+
 /// `PF_KTHREAD` of `/proc/PID/stat`'s flags.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
@@ -30,6 +32,8 @@ pub struct Target {
     pub comm: String,
     /// Its program's path, as its own mount namespace names it.
     pub exe: String,
+    /// Path of the control group that it was in when it was opened, if it was in one.
+    pub cgroup: Option<String>,
     /// Resident bytes when it was opened.
     pub rss_at_attach: u64,
     start_ticks: u64,
@@ -74,6 +78,7 @@ impl Target {
             started: start_time(stat.starttime),
             comm: stat.comm,
             exe: entry.exe().map_or_else(|_| String::new(), |path| path.to_string_lossy().into_owned()),
+            cgroup: cgroup::path_of(pid),
             rss_at_attach: 0,
             start_ticks: stat.starttime,
             pidfd,

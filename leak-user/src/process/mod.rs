@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod call_target;
+pub mod census;
 pub mod cgroup;
 pub mod elf;
 mod family;
@@ -16,7 +17,9 @@ pub mod origin;
 pub mod own_use;
 pub mod sealed;
 pub mod sparse;
+pub mod unit;
 mod vdso;
+pub mod who;
 
 use rustix::time::{ClockId, clock_gettime};
 

@@ -110,6 +110,9 @@ pub struct Process {
     pub comm: String,
     /// Path of its program, as the target's mount namespace names it: not to be printed raw.
     pub exe: String,
+    /// Path of its control group when tracing began, if it was in one: not to be printed raw.
+    #[serde(default)]
+    pub cgroup: Option<String>,
     /// Resident bytes now, or when last seen alive.
     pub rss_bytes: u64,
     /// Resident bytes when tracing began: memory that this report does not explain.

@@ -177,6 +177,7 @@ pub(crate) mod sample {
                 start_time: "2025-11-20T22:00:01Z".into(),
                 comm: "redis-server".into(),
                 exe: "/usr/local/bin/redis-server".into(),
+                cgroup: None,
                 rss_bytes: 851_443_712,
                 rss_at_attach_bytes: 47_395_635,
                 alive: true,

@@ -69,6 +69,15 @@ impl Session {
         &self.name
     }
 
+    /// What its last snapshot says, but for its stacks: all that is asked of a session in a list.
+    pub fn last_head(&self) -> Result<Head> {
+        let query = "SELECT head FROM snapshots ORDER BY number DESC LIMIT 1";
+        let packed = self.connection.query_row(query, [], |row| row.get::<_, Vec<u8>>(0));
+        let packed = packed.map_err(|error| schema::broken(&self.name, &error))?;
+        let head = unpack(&packed).and_then(|json| Ok(serde_json::from_slice(&json)?));
+        head.with_context(|| format!("{} is broken; give another session", self.name))
+    }
+
     /// What is between two snapshots: each given by label or number, or the first and the last.
     pub fn view(&self, from: Option<&str>, to: Option<&str>, filter: &Filter) -> Result<View> {
         let from = from.map_or(Ok(0), |from| self.find(from))?;

@@ -426,6 +426,7 @@ impl Traced {
             start_time: humantime::format_rfc3339_seconds(self.target.started).to_string(),
             comm: self.target.comm.clone(),
             exe: self.target.exe.clone(),
+            cgroup: self.target.cgroup.clone(),
             rss_bytes: self.rss,
             rss_at_attach_bytes: self.target.rss_at_attach,
             alive: self.life == Life::Running,

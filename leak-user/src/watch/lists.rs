@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wildmatch::WildMatch;
 
 use super::reason::Reason;
-use crate::text::printable;
+use crate::{process::who::Names, text::printable};
 
 /// No list of patterns is longer, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -20,17 +20,6 @@ const LONGEST: u64 = 1 << 20;
 pub struct Lists {
     allow: Vec<WildMatch>,
     deny: Vec<WildMatch>,
-}
-
-/// What a process is known by. All of it is the process's own choice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// The kernel's name for it.
-    pub comm: String,
-    /// Its program's path.
-    pub exe: String,
-    /// Its control group's path.
-    pub cgroup: String,
 }
 
 impl Lists {

@@ -2,19 +2,16 @@
 //!
 //! Without a probe until one grows: every so often it reads how much memory each process has for itself ([`census`]), tells
 //! which of them rise ([`watchlist`]), and has those that may be looked at ([`lists`]) traced under a budget for a while
-//! ([`look`]), into a session that stays on the [`shelf`]. Each decision is a line on standard error, with its reason.
+//! ([`look`]), into a session that is kept. Each decision is a line on standard error, with its reason.
 
-mod census;
 mod lists;
-mod look;
 mod reason;
 mod service;
-mod shelf;
 mod tally;
 mod watchlist;
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -26,24 +23,29 @@ use tokio::{
 };
 
 use crate::{
+    growth::Rise,
+    look::{self, LAST_WORDS, Look, Manner, Outcome, Shelf},
     metrics::{Address, Server},
     notice::Notices,
     probe::privilege,
-    process::cgroup,
+    process::{
+        census::Census,
+        who::{Names, Who},
+    },
     signals::Signals,
     text::printable,
     units::{plural, seconds},
 };
-use census::{Census, Who};
-use lists::{Lists, Names};
-use look::{Found, Look, Manner, Outcome};
+use lists::Lists;
 use service::Service;
-use shelf::Shelf;
 use tally::Tally;
 use watchlist::{Decision, Terms, Watchlist};
 
-/// When told to stop, looks that are under way have this long for their last report.
-const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// Samples of the rise that a look should see.
+const SAMPLES: f64 = 200.0;
+
+/// As finely as any look samples, and as coarsely, in bytes.
+const PERIODS: (f64, f64) = (1024.0, 524_288.0);
 
 /// What to watch, and what to do about it.
 #[derive(Clone, Debug)]
@@ -54,20 +56,14 @@ pub struct WatchPlan {
     pub within: Duration,
     /// Least growth in it, in bytes.
     pub least_growth: u64,
-    /// How long a look takes.
-    pub look: Duration,
+    /// How processes are looked at.
+    pub manner: Manner,
     /// How many processes are looked at at a time.
     pub at_once: usize,
     /// After a look at a process, time to the next, which doubles with each.
     pub cool_down: Duration,
-    /// The share of a process's CPU time that a look may take, as it is typed.
-    pub budget: String,
-    /// Where sessions are kept.
-    pub directory: PathBuf,
-    /// Sessions older than this are removed.
-    pub keep_for: Duration,
-    /// Sessions beyond so many bytes are removed.
-    pub keep_bytes: u64,
+    /// Where sessions are kept, and how many.
+    pub shelf: Shelf,
     /// Patterns of what may be looked at.
     pub allow: Vec<String>,
     /// Patterns of what may not.
@@ -89,15 +85,13 @@ struct Watch {
     plan: WatchPlan,
     notices: Notices,
     lists: Lists,
-    shelf: Shelf,
-    manner: Manner,
     census: Census,
     watchlist: Watchlist,
     began: Instant,
     own_program: Option<PathBuf>,
     service: Service,
-    /// Under way.
-    looks: Vec<Look>,
+    /// Under way, with the rise that led to each, in bytes a second.
+    looks: Vec<(Look, f64)>,
     outcomes: JoinSet<Outcome>,
     tally: Tally,
     /// The page of figures, as soon as it can be served.
@@ -107,8 +101,7 @@ struct Watch {
 
 impl Watch {
     fn new(plan: WatchPlan, notices: Notices) -> Result<Self> {
-        let shelf = Shelf { directory: plan.directory.clone(), keep_for: plan.keep_for, keep_bytes: plan.keep_bytes };
-        shelf.prepare()?;
+        plan.shelf.prepare()?;
         let terms = Terms {
             shortest_s: plan.within.as_secs_f64(),
             least_bytes: plan.least_growth as f64,
@@ -117,8 +110,6 @@ impl Watch {
         };
         Ok(Self {
             lists: Lists::read(&plan.allow, &plan.deny, plan.list.as_deref())?,
-            shelf,
-            manner: Manner { time: plan.look, budget: plan.budget.clone() },
             census: Census::default(),
             watchlist: Watchlist::new(terms),
             began: Instant::now(),
@@ -143,7 +134,7 @@ impl Watch {
         self.notices.say(&format!(
             "watching every process, every {}; sessions go to {}",
             seconds(self.plan.interval.as_secs_f64()),
-            printable(&self.plan.directory.to_string_lossy())
+            printable(&self.plan.shelf.directory.to_string_lossy())
         ));
         self.service.ready();
         loop {
@@ -198,9 +189,9 @@ impl Watch {
     fn round(&mut self) -> Result<Vec<Decision>> {
         let now = self.now();
         let watchlist = &mut self.watchlist;
-        self.census.take(|who, bytes| watchlist.note(now, who, bytes, group_of)).context("/proc cannot be read")?;
+        self.census.take(|who, bytes| watchlist.note(now, who, bytes, Who::group)).context("/proc cannot be read")?;
         // Neither at this process nor at the looks that it has begun, which grow with what they see.
-        let names = |who| names_of(who).filter(|names| self.own_program.as_deref() != Some(Path::new(&names.exe)));
+        let names = |who: Who| who.names().filter(|names| self.own_program.as_deref() != Some(Path::new(&names.exe)));
         Ok(self.watchlist.decide(now, names, |names| self.lists.objection(names)))
     }
 
@@ -211,14 +202,15 @@ impl Watch {
                 self.notices.say(&format!("{} {}; not looked at, for {why}", shown(who, &names), rise.why));
             }
             Decision::Look(who, names, rise) => {
-                let session = self.shelf.place(&names.comm, who, SystemTime::now());
-                let time = seconds(self.plan.look.as_secs_f64());
+                let session = self.plan.shelf.place(&names.comm, who, SystemTime::now());
+                let manner = &self.plan.manner;
+                let time = seconds(manner.time.as_secs_f64());
                 let what = shown(who, &names);
-                match look::begin(who, names.clone(), &rise, &self.manner, session) {
+                match look::begin(who, names.clone(), Some(period(&rise, manner.time)), manner, session) {
                     Ok((look, running)) => {
                         let since = seconds(rise.seconds);
                         self.notices.say(&format!("{what} {} over {since}; looking closer for {time}", rise.why));
-                        self.looks.push(look);
+                        self.looks.push((look, rise.bytes_per_s()));
                         self.tally.under_way(self.looks.len());
                         self.outcomes.spawn(running.finish());
                     }
@@ -233,14 +225,15 @@ impl Watch {
     }
 
     fn conclude(&mut self, outcome: Result<Outcome, JoinError>) {
-        let Outcome { who, names, session, rise, found } = match outcome {
+        let Outcome { who, names, session, found } = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.tally.lost();
                 return self.notices.say(&format!("a look came to no end: {error}"));
             }
         };
-        self.looks.retain(|look| look.who != who);
+        let rise = self.looks.iter().find(|(look, _)| look.who == who).map_or(0.0, |(_, rise)| *rise);
+        self.looks.retain(|(look, _)| look.who != who);
         self.tally.under_way(self.looks.len());
         self.tally.ended(who, &names, rise, found.as_ref().ok().cloned());
         let rest = self.watchlist.looked(self.now(), who);
@@ -248,14 +241,14 @@ impl Watch {
         let next = format!("no other look for {}", seconds(rest));
         let kept = printable(&session.to_string_lossy()).into_owned();
         match found {
-            Ok(Found { words, .. }) => self.notices.say(&format!("{what}: {words}; kept in {kept}; {next}")),
+            Ok(found) => self.notices.say(&format!("{what}: {}; kept in {kept}; {next}", found.words)),
             Err(error) => self.notices.say(&format!("{what}: nothing found: {error:#}; {next}")),
         }
     }
 
     /// Lets looks that are under way have their last word.
     async fn stop(&mut self) {
-        self.looks.iter().for_each(Look::end);
+        self.looks.iter().for_each(|(look, _)| look.end());
         let last_words = async {
             while let Some(outcome) = self.outcomes.join_next().await {
                 self.conclude(outcome);
@@ -278,11 +271,11 @@ impl Watch {
     }
 
     fn tidy(&self) {
-        let spare: Vec<_> = self.looks.iter().map(|look| look.session.as_path()).collect();
-        for removed in self.shelf.tidy(SystemTime::now(), &spare) {
+        let spare: Vec<_> = self.looks.iter().map(|(look, _)| look.session.as_path()).collect();
+        for removed in self.plan.shelf.tidy(SystemTime::now(), &spare) {
             self.notices.say(&removed);
         }
-        let (sessions, bytes) = self.shelf.holds();
+        let (sessions, bytes) = self.plan.shelf.holds();
         self.tally.kept(sessions, bytes);
     }
 
@@ -296,21 +289,9 @@ impl Watch {
     }
 }
 
-/// What a process is known by, if it is still there.
-fn names_of(who: Who) -> Option<Names> {
-    let file = |name| fs::read_to_string(format!("/proc/{}/{name}", who.pid)).ok();
-    let exe = fs::read_link(format!("/proc/{}/exe", who.pid)).ok();
-    let names = Names {
-        comm: file("comm")?.trim_end_matches('\n').to_owned(),
-        exe: exe.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
-        cgroup: group_of(who),
-    };
-    Some(names)
-}
-
-/// The control group that a process is in; none of one that is gone.
-fn group_of(who: Who) -> String {
-    cgroup::of(who.pid).map(|group| group.path).unwrap_or_default()
+/// How finely a look samples, in bytes, so that it sees enough of a rise.
+fn period(rise: &Rise, time: Duration) -> u64 {
+    (rise.bytes_per_s() * time.as_secs_f64() / SAMPLES).clamp(PERIODS.0, PERIODS.1) as u64
 }
 
 fn shown(who: Who, names: &Names) -> String {

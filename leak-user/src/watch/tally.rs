@@ -8,10 +8,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{census::Who, lists::Names, look::Found, reason::Reason};
+use super::reason::Reason;
 use crate::{
+    look::Finding,
     metrics::{Families, Family, Health, Labels, Unit, name},
-    process::own_use::own_use,
+    process::{
+        own_use::own_use,
+        who::{Names, Who},
+    },
 };
 
 /// Looks that are told of.
@@ -47,7 +51,7 @@ struct Seen {
     /// Bytes a second of the rise that led to it.
     rise: f64,
     ended: SystemTime,
-    found: Option<Found>,
+    found: Option<Finding>,
 }
 
 impl Tally {
@@ -90,7 +94,7 @@ impl Tally {
     }
 
     /// A look has ended, with what was found if it did not fail.
-    pub fn ended(&self, who: Who, names: &Names, rise: f64, found: Option<Found>) {
+    pub fn ended(&self, who: Who, names: &Names, rise: f64, found: Option<Finding>) {
         let labels = vec![("pid", who.pid.to_string()), ("comm", name(&names.comm))];
         let mut counts = self.counts();
         if found.is_some() {
@@ -197,7 +201,7 @@ mod tests {
         let tally = Tally::new();
         let found = |function: &str| {
             let top = Top { verdict: "leak".to_owned(), bytes_per_s: 8.0, function: function.to_owned() };
-            Some(Found { words: String::new(), top: Some(top) })
+            Some(Finding { words: String::new(), top: Some(top) })
         };
         let names = Names { comm: "a\u{1b}[2J".to_owned(), ..Names::default() };
         for pid in 0..100 {

@@ -7,8 +7,11 @@
 
 use std::collections::HashMap;
 
-use super::{census::Who, lists::Names, reason::Reason};
-use crate::growth::{History, Moment, Rise, rise};
+use super::reason::Reason;
+use crate::{
+    growth::{History, Moment, Rise, rise},
+    process::who::{Names, Who},
+};
 
 /// What is demanded of a rise, and how often it leads to a look.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::census::Who;
-use crate::{text::printable, units::bytes};
+use crate::{process::who::Who, text::printable, units::bytes};
 
 /// The end of a session's name.
 const SUFFIX: &str = ".leak";

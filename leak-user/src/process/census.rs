@@ -9,20 +9,13 @@ use std::{
     io::{self, Read as _},
 };
 
+use super::who::Who;
+
 /// `PF_KTHREAD` of `/proc/PID/stat`'s flags.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Neither file is ever longer, but for a name that somebody made up.
 const LONGEST: usize = 16 << 10;
-
-/// Which process: its pid, and when it was started, in ticks since boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Who {
-    /// Its id in leaktrace's PID namespace.
-    pub pid: u32,
-    /// When it started.
-    pub start_ticks: u64,
-}
 
 /// Looks at all processes.
 #[derive(Debug, Default)]
