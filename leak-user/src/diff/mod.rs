@@ -133,6 +133,9 @@ pub struct Figures {
     noise: Noise,
 }
 
+/// A stack before and after, and its frames.
+type Pair<'view> = (Option<Figures>, Option<Figures>, &'view [Frame]);
+
 /// Compares two views. An error says why there is nothing to compare.
 pub fn diff(before: &View, after: &View) -> Result<Diff> {
     let one_trace = is_one_trace(before, after);
@@ -146,7 +149,7 @@ pub fn diff(before: &View, after: &View) -> Result<Diff> {
     );
     let lengths = (before.last().report.elapsed_s, after.last().report.elapsed_s);
     let missing_s = if one_trace { (0.0, 0.0) } else { missing(lengths) };
-    let mut pairs: HashMap<_, (Option<Figures>, Option<Figures>, &[Frame]), RandomState> = HashMap::default();
+    let mut pairs: HashMap<_, Pair<'_>, RandomState> = HashMap::default();
     for stack in &before.stacks {
         let (figures, _, frames) = pairs.entry(calls.before(&stack.frames)).or_insert((None, None, &stack.frames));
         figures.get_or_insert_default().add(stack, missing_s.0);

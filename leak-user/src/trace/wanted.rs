@@ -107,7 +107,7 @@ impl Group {
             let path = roots.iter().find_map(|root| text.strip_prefix(root).ok()).unwrap_or(text);
             return Ok(Self::Path(Path::new("/").join(path.strip_prefix("/").unwrap_or(path))));
         }
-        if cgroup::is_there(&Path::new("/").join(text)) {
+        if !text.is_empty() && cgroup::is_there(&Path::new("/").join(text)) {
             return Ok(Self::Path(Path::new("/").join(text)));
         }
         ensure!(

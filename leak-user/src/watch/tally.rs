@@ -201,7 +201,7 @@ mod tests {
         let tally = Tally::new();
         let found = |function: &str| {
             let top = Top { verdict: "leak".to_owned(), bytes_per_s: 8.0, function: function.to_owned() };
-            Some(Finding { words: String::new(), top: Some(top) })
+            Some(Finding { words: String::new(), condition: None, top: Some(top) })
         };
         let names = Names { comm: "a\u{1b}[2J".to_owned(), ..Names::default() };
         for pid in 0..100 {
