@@ -133,7 +133,7 @@ pub struct Figures {
     noise: Noise,
 }
 
-/// A stack before and after, and its frames.
+/// What is the same stack in both: its figures before and after, and its frames.
 type Pair<'view> = (Option<Figures>, Option<Figures>, &'view [Frame]);
 
 /// Compares two views. An error says why there is nothing to compare.

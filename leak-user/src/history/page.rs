@@ -20,10 +20,11 @@ const MARGIN: &str = "    ";
 /// Letters of a build ID that are shown.
 const SHORT_ID: usize = 8;
 
-/// Columns that a narrow page has no room for: of sessions the resident bytes and the pid, of leaks the worst verdict and
-/// the build.
-const SPARE_OF_SESSIONS: [usize; 2] = [4, 2];
-const SPARE_OF_LEAKS: [usize; 2] = [7, 2];
+/// Columns that a narrow page has no room for: of services the bytes and the first day, of sessions the resident bytes, the
+/// pid, the length and the build, of leaks the worst verdict, the build and the number of sessions.
+const SPARE_OF_SERVICES: [usize; 2] = [3, 1];
+const SPARE_OF_SESSIONS: [usize; 4] = [4, 2, 1, 3];
+const SPARE_OF_LEAKS: [usize; 3] = [7, 2, 4];
 
 impl Services {
     /// Writes a line for each of at most `top` services.
@@ -37,7 +38,8 @@ impl Services {
         page.paragraph("", &title, Ink::Bold);
         page.line("");
         let shown = &self.services[..self.services.len().min(top)];
-        let mut rows = Rows::open(&["SESSIONS", "FIRST", "LAST", "ON DISK", "LAST VERDICT", "SERVICE"], &[]);
+        let mut rows =
+            Rows::open(&["SESSIONS", "FIRST", "LAST", "ON DISK", "LAST VERDICT", "SERVICE"], &SPARE_OF_SERVICES);
         for service in shown {
             rows.add([
                 service.sessions.to_string(),
