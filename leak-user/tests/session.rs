@@ -118,6 +118,18 @@ fn record(folder: &Folder, snapshots: u64) -> Recorder {
 }
 
 #[test]
+fn a_session_can_lie_behind_a_link_to_its_folder() {
+    let folder = Folder::new("behind-a-link");
+    let (real, link) = (folder.0.join("real"), folder.0.join("link"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let mut recorder = Recorder::create(&link.join("a.leak"), false).unwrap();
+    recorder.snapshot(&head(1.0, None), &[], |_| None).unwrap();
+    drop(recorder);
+    assert_eq!(Session::open(&link.join("a.leak")).unwrap().marks().len(), 1);
+}
+
+#[test]
 fn what_was_recorded_comes_back_while_it_is_still_recorded() {
     let folder = Folder::new("whole");
     let mut recorder = record(&folder, 20);

@@ -24,6 +24,7 @@ mod names;
 mod objects;
 mod oracle;
 mod overload;
+mod package;
 mod page;
 mod push;
 mod redis;

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the commands that build, show and check leaktrace.
+//! `cargo xtask`: the commands that build, show, check and hand out leaktrace.
 //!
 //! | file           | what it holds                                                       |
 //! |----------------|---------------------------------------------------------------------|
@@ -8,6 +8,7 @@
 //! | `bench.rs`     | `bench`: what leaktrace costs, beside empty probes and other tracers  |
 //! | `fuzz.rs`      | `fuzz`: random input for what reads bytes of hostile programs         |
 //! | `lint.rs`      | `lint`: formatting and clippy, for the host and for BPF             |
+//! | `dist/`        | `dist`: a Debian package, and an archive with a static program      |
 //! | `toolchain.rs` | finds (or installs) a compiler for the kernel programs              |
 //! | `linker.rs`    | finds (or installs) `bpf-linker`, and the LLVM under it             |
 //! | `programs.rs`  | compiles the kernel programs with the two                           |
@@ -16,6 +17,7 @@
 //! | `python.rs`    | Python packages that tests need, in an environment of their own     |
 //! | `prometheus.rs` | Prometheus, which tests ask what it has read of leaktrace           |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis, a browser             |
+//! | `clean_debian.rs` | a Debian to install the package on, for `test --full`            |
 //! | `packages.rs`  | Debian packages: what would be installed, and installing it         |
 //! | `cargo.rs`     | calls of cargo that do not inherit the calling cargo's choices      |
 //! | `run.rs`       | running commands, as oneself or as root                             |
@@ -29,7 +31,9 @@
 mod bench;
 mod build;
 mod cargo;
+mod clean_debian;
 mod demo;
+mod dist;
 mod exports;
 mod fuzz;
 mod linker;
@@ -72,6 +76,8 @@ enum Task {
     Bench(bench::Options),
     /// Build with cargo-fuzz (installed first where it is missing), then feed the parsers nonsense
     Fuzz(fuzz::Options),
+    /// Build, then make a Debian package and an archive with a static program in target/dist
+    Dist(dist::Options),
     /// Check formatting, and run clippy on everything, warnings being errors
     Lint,
 }
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Dist(options) => dist::run(&options),
         Task::Lint => lint::run(),
     };
     match outcome {

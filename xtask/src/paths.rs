@@ -80,6 +80,36 @@ pub fn exports() -> PathBuf {
     target().join("exports")
 }
 
+/// The product, linked statically.
+pub fn static_leaktrace() -> PathBuf {
+    target().join(format!("{}-unknown-linux-gnu/release/leaktrace", std::env::consts::ARCH))
+}
+
+/// What is handed to people without the source.
+pub fn dist() -> PathBuf {
+    target().join("dist")
+}
+
+/// Trees of files on their way into it.
+pub fn staged() -> PathBuf {
+    target().join("dist/staged")
+}
+
+/// Man pages, completions and licences.
+pub fn described() -> PathBuf {
+    staged().join("described")
+}
+
+/// Units, settings and what dpkg is told.
+pub fn dist_source() -> PathBuf {
+    root().join("leak-user/dist")
+}
+
+/// A clean Debian to install it on: its disk, kernel and first programs.
+pub fn clean_debian() -> PathBuf {
+    target().join("clean-debian")
+}
+
 /// `path` as a person in the repository's root would write it.
 pub fn short(path: &Path) -> std::path::Display<'_> {
     path.strip_prefix(root()).unwrap_or(path).display()

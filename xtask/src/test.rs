@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::{build, cargo, exports, paths, python, run, targets, tools};
+use crate::{build, cargo, clean_debian, dist, exports, paths, python, run, targets, tools};
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]
@@ -28,6 +28,10 @@ pub fn run(options: &Options) -> Result<()> {
     build::run()?;
     targets::compile_all()?;
     exports::write()?;
+    if options.full {
+        dist::make()?;
+        clean_debian::ensure()?;
+    }
     let environment = environment(options)?;
     let mut command = cargo::host();
     command.args(["test", "--workspace", "--release", "--no-fail-fast"]);

@@ -19,7 +19,7 @@ use crate::packages::{self, Family};
 use crate::{paths, prometheus, run};
 
 /// The tools, each with the Debian packages that have it. Libraries are told by their names' beginning.
-const TOOLS: [(&str, &[&str]); 15] = [
+const TOOLS: [(&str, &[&str]); 16] = [
     ("cc", &["gcc", "libc6-dev"]),
     ("c++", &["g++"]),
     ("objcopy", &["binutils"]),
@@ -30,6 +30,7 @@ const TOOLS: [(&str, &[&str]); 15] = [
     ("libtcmalloc_minimal.so", &["libgoogle-perftools-dev"]),
     ("libmimalloc.so", &["libmimalloc-dev"]),
     ("gdb", &["gdb"]),
+    ("systemd-analyze", &["systemd"]),
     ("redis-server", &["redis-tools"]),
     ("redis-benchmark", &["redis-tools"]),
     ("protoc", &["protobuf-compiler"]),

@@ -17,7 +17,7 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, error::ErrorKind};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 
 use crate::trace;
 use args::{Cli, Command};
@@ -47,6 +47,11 @@ pub fn main() -> ExitCode {
         }
         Err(error) => fail(&args::one_sentence(&error)),
     }
+}
+
+/// What can be typed, for those who describe it: man pages and completions.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 fn dispatch(cli: Cli) -> Outcome {

@@ -26,24 +26,36 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum Offline {
     /// What a session's functions hold
+    #[command(after_help = "Example:\n  leaktrace summary server.leak --exclude 'libc*'")]
     Summary(Part),
     /// The stacks of a session, as a trace prints them
+    #[command(after_help = "Example:\n  leaktrace table server.leak --from warm -T 5")]
     Table(Part),
     /// What is held, as a tree of calls
+    #[command(after_help = "Example:\n  leaktrace tree server.leak --threshold 5")]
     Tree(Tree),
     /// Sizes, ages and lifetimes, and who allocates
+    #[command(after_help = "Example:\n  leaktrace stats server.leak")]
     Stats(Part),
     /// A flame graph, as SVG
+    #[command(after_help = "Example:\n  leaktrace flamegraph server.leak --weight growth -o growth.svg")]
     Flamegraph(Flamegraph),
     /// One page for a browser with all of it, to look at or to send
+    #[command(after_help = "Example:\n  leaktrace html server.leak -o page.html")]
     Html(ToFile),
     /// A plot of each stack, PNG and SVG, and a report, in a folder
+    #[command(after_help = "Example:\n  leaktrace plot server.leak -o plots")]
     Plot(Plot),
     /// The form of another tool
+    #[command(after_help = "Example:\n  leaktrace export server.leak --format pprof -o server.pb.gz")]
     Export(Export),
     /// The events of a session that was kept with --events
+    #[command(after_help = "Example:\n  leaktrace parse server.leak")]
     Parse(Parse),
     /// What got worse, what is new and what was fixed between two sessions, or two snapshots of one
+    #[command(
+        after_help = "Examples:\n  leaktrace diff monday.leak friday.leak     builds may differ\n  leaktrace diff server.leak:warm server.leak    two snapshots of one session"
+    )]
     Diff(Diff),
 }
 

@@ -35,8 +35,11 @@ const TABLES: &str = "
 
 /// Makes an empty file a session's. A reader finds either nothing or all of this.
 pub fn create(path: &Path) -> Result<Connection> {
+    // SQLite would follow no link to any folder on the way either, and a service manager's folders are behind one.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let path = folder.canonicalize()?.join(path.file_name().unwrap_or_default());
     let connection = Connection::open_with_flags(
-        path,
+        &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW,
     )?;
     connection.busy_timeout(PATIENCE)?;

@@ -35,8 +35,13 @@ pub struct Walker {
 impl Walker {
     /// Loads the programs.
     pub fn load() -> Result<Self> {
-        let settings =
-            LoadSettings { ring_bytes: RING_BYTES, links: LinkKind::Perf, walk: Walk::Rules, may_sample: false };
+        let settings = LoadSettings {
+            ring_bytes: RING_BYTES,
+            links: LinkKind::Perf,
+            walk: Walk::Rules,
+            may_sample: false,
+            newcomers: false,
+        };
         let (mut kernel, upward, tables) = Kernel::load(settings, Notices::Quiet)?;
         for program in ["walk", "recall"] {
             kernel.uprobe(program)?.load()?;

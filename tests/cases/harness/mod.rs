@@ -129,6 +129,16 @@ pub fn exports_path() -> PathBuf {
     from_environment("LEAKTRACE_EXPORTS", "target/exports")
 }
 
+/// What `cargo xtask dist` made.
+pub fn dist_path() -> PathBuf {
+    from_environment("LEAKTRACE_DIST", "target/dist")
+}
+
+/// The folder of a clean Debian's disk and kernel.
+pub fn clean_debian_path() -> PathBuf {
+    from_environment("LEAKTRACE_CLEAN_DEBIAN", "target/clean-debian")
+}
+
 fn from_environment(variable: &str, else_in_repository: &str) -> PathBuf {
     let path = env::var_os(variable).map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(else_in_repository),
