@@ -2,7 +2,7 @@
 # A claim that does not hold ends the machine's errand.
 
 # Whether the machine may be sampled: `leaktrace sample` is there.
-SAMPLE=no
+SAMPLE=yes
 
 cd /run/errand || exit
 export DEBIAN_FRONTEND=noninteractive
