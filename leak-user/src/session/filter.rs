@@ -1,5 +1,7 @@
 //! Which stacks of a session are looked at.
 
+use wildmatch::WildMatch;
+
 use crate::report::Frame;
 
 /// What a person asked for. Each list is a choice: a stack has to fit one of each that is not empty.
@@ -36,29 +38,28 @@ fn fits(pattern: &Pattern, name: Option<&str>) -> bool {
     name.is_some_and(|name| pattern.fits(name))
 }
 
-/// A part of a name, or a pattern for all of it, in which `*` stands for anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
+/// What a person types for a name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pattern {
+    /// A part of it.
+    Part(String),
+    /// All of it, with `*` for anything and `?` for any letter.
+    Whole(WildMatch),
+}
 
 impl From<&str> for Pattern {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        if text.contains('*') { Self::Whole(WildMatch::new(text)) } else { Self::Part(text.to_owned()) }
     }
 }
 
 impl Pattern {
     /// Whether a name fits.
     pub fn fits(&self, name: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(first) = parts.next() else { return true };
-        let parts: Vec<&str> = parts.collect();
-        let Some((last, middle)) = parts.split_last() else { return name.contains(first) };
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
-        for part in middle {
-            let Some(place) = rest.find(part) else { return false };
-            rest = &rest[place + part.len()..];
+        match self {
+            Self::Part(part) => name.contains(part.as_str()),
+            Self::Whole(pattern) => pattern.matches(name),
         }
-        rest.ends_with(last)
     }
 }
 
