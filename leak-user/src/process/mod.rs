@@ -4,6 +4,7 @@
 //! is mapped rather than by the path that bears its name. Nothing here touches eBPF.
 
 pub mod allocator;
+mod below;
 pub mod call_target;
 pub mod census;
 pub mod cgroup;

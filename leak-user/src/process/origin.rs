@@ -15,7 +15,12 @@ use std::{
 };
 
 use procfs::process::Process;
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::{
+    fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2},
+    io::Errno,
+};
+
+use super::below;
 
 /// A root directory. It outlives the process that it was of.
 #[derive(Debug)]
@@ -56,7 +61,10 @@ impl Root {
             resolve |= ResolveFlags::NO_SYMLINKS;
         }
         // Found first and opened only once it is known to be a plain file: to open a device can already do something.
-        let found = openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+        let found = match openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::NOSYS) => below::find(self.0.as_fd(), path, links)?,
+            found => found?,
+        };
         if FileType::from_raw_mode(fstat(&found)?.st_mode) != FileType::RegularFile {
             return Err(io::ErrorKind::InvalidInput.into());
         }
