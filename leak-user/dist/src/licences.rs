@@ -66,7 +66,7 @@ pub fn text() -> Result<String> {
 
 /// The crates in the program and in the kernel programs that it carries.
 fn linked() -> Result<BTreeSet<Crate>> {
-    let metadata = cargo(&["metadata", "--format-version=1", "--locked"])?;
+    let metadata = cargo(&["metadata", "--format-version=1", "--locked", "--all-features"])?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo's metadata cannot be read")?;
     let mut known = BTreeMap::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
