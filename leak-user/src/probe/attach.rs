@@ -15,6 +15,7 @@ use leak_ebpf::{Cookie, Signature};
 use super::{
     load::{Kernel, LinkKind},
     multi::{self, Breakpoints, Point},
+    privilege,
 };
 use crate::process::maps::MappedFile;
 
@@ -278,6 +279,7 @@ impl Site {
     }
 
     fn refused(&self) -> String {
-        format!("the kernel refused a probe on `{}` at file offset {:#x}", self.name, self.file_offset)
+        let why = privilege::restriction();
+        format!("the kernel refused a probe on `{}` at file offset {:#x}{why}", self.name, self.file_offset)
     }
 }

@@ -57,6 +57,9 @@ cat >/etc/systemd/system/leaky.service <<'UNIT'
 [Service]
 ExecStart=/bin/sh -c '(echo leak 1000 200; exec sleep infinity) | exec /usr/local/bin/leaky 3 1 0'
 UNIT
+# Debian 12's kernel has nothing but perf events for probes, and lets nobody but root have one unless it is told to.
+echo kernel.perf_event_paranoid=2 >/etc/sysctl.d/leaktrace.conf
+echo 2 >/proc/sys/kernel/perf_event_paranoid
 echo 'LEAKTRACE_WATCH_ARGS=--interval 1s --within 20s --least-growth 256K --look 20s' >>/etc/default/leaktrace
 systemctl daemon-reload
 systemctl start leaky
