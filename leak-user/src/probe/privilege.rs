@@ -1,7 +1,5 @@
 //! Whether this process may trace at all, said before the kernel says it less clearly.
 
-use std::fs;
-
 use anyhow::{Result, bail};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -24,16 +22,13 @@ pub fn check() -> Result<()> {
     )
 }
 
-/// Why probes that are perf events may be refused all the same, in words that follow others; empty where nothing tells.
-pub fn restriction() -> String {
-    // Upstream kernels know up to 2; what is above is of distributions, and asks for more than any of leaktrace's rights.
-    let level =
-        fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").ok().and_then(|level| level.trim().parse().ok());
-    let is_admin = capabilities(None).is_ok_and(|held| held.effective.contains(CapabilitySet::SYS_ADMIN));
-    match level {
-        Some(level @ 3_i32..) if !is_admin => format!(
-            " (kernel.perf_event_paranoid is {level}, which asks for CAP_SYS_ADMIN; set it to 2, or run leaktrace with sudo)"
-        ),
-        _ => String::new(),
+/// Why a probe that is a perf event was refused, in words that follow others; empty where nothing tells.
+///
+/// Links of probes, which newer kernels have, take no more than [`check`] asks for.
+pub fn restriction() -> &'static str {
+    if capabilities(None).is_ok_and(|held| !held.effective.contains(CapabilitySet::SYS_ADMIN)) {
+        " (before Linux 6.6 that takes CAP_SYS_ADMIN; run leaktrace with sudo, or give its service that capability)"
+    } else {
+        ""
     }
 }

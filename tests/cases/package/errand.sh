@@ -57,9 +57,6 @@ cat >/etc/systemd/system/leaky.service <<'UNIT'
 [Service]
 ExecStart=/bin/sh -c '(echo leak 1000 200; exec sleep infinity) | exec /usr/local/bin/leaky 3 1 0'
 UNIT
-# Debian 12's kernel has nothing but perf events for probes, and lets nobody but root have one unless it is told to.
-echo kernel.perf_event_paranoid=2 >/etc/sysctl.d/leaktrace.conf
-echo 2 >/proc/sys/kernel/perf_event_paranoid
 echo 'LEAKTRACE_WATCH_ARGS=--interval 1s --within 20s --least-growth 256K --look 20s' >>/etc/default/leaktrace
 systemctl daemon-reload
 systemctl start leaky
@@ -71,6 +68,15 @@ claim "it is not root but a user made for it" [ "$(stat --format %u "/proc/$main
 claim "it has four capabilities" grep -q 'CapBnd:.*000000c000080004$' "/proc/$main/status"
 claim "it may not get more" grep -q 'NoNewPrivs:.*1' "/proc/$main/status"
 claim "it is filtered" grep -q 'Seccomp:.*2' "/proc/$main/status"
+if leaktrace doctor | grep -q 'perf events'; then
+    mkdir -p /etc/systemd/system/leaktrace-watch.service.d
+    printf '[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\nAmbientCapabilities=CAP_SYS_ADMIN\n' \
+        >/etc/systemd/system/leaktrace-watch.service.d/override.conf
+    cp -r /etc/systemd/system/leaktrace-watch.service.d /etc/systemd/system/leaktrace-sample@.service.d
+    systemctl daemon-reload
+    claim "it takes the capability that an old kernel asks for" systemctl restart leaktrace-watch
+    claim "it has that, too" grep -q 'CapBnd:.*000000c000280004$' "/proc/$(property leaktrace-watch MainPID)/status"
+fi
 claim "it is reloaded" systemctl reload leaktrace-watch
 claim "it read its lists again" comes journal_has leaktrace-watch 'the lists were read again'
 claim "it looks at the service that leaks" comes journal_has leaktrace-watch 'leaky (pid [0-9]*) grew .*looking closer'
