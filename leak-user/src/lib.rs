@@ -23,6 +23,7 @@ pub mod probe;
 pub mod process;
 mod progress;
 pub mod push;
+pub mod python;
 pub mod report;
 pub mod sample;
 pub mod session;

@@ -41,7 +41,7 @@ const MAX_ADDRESSES: usize = 8;
 /// Bytes of code taken for a function that does not say how long it is.
 const UNSIZED_CODE: usize = 256;
 
-/// A function that an object defines.
+/// A function or a variable that an object defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'name> {
     /// The name, without a version.
@@ -216,6 +216,23 @@ impl<'data> ElfFile<'data> {
         Ok(in_order.collect())
     }
 
+    /// The variables of these names that the object defines for others, one for each name that it has.
+    pub fn variables<'name>(&self, wanted: &[&'name str]) -> Vec<Symbol<'name>> {
+        let mut found: Vec<Symbol<'name>> = Vec::new();
+        for table in [self.dynamic_symbols().unwrap_or_default(), self.static_symbols().unwrap_or_default()] {
+            for (index, symbol) in table.symbols.iter().enumerate().filter(|(_, symbol)| is_variable(symbol)) {
+                let Some((name, default)) = table.name_of(index, symbol) else { continue };
+                if let Some(name) = wanted.iter().find(|wanted| wanted.as_bytes() == name)
+                    && is_shared(symbol)
+                    && !found.iter().any(|known| known.name == *name)
+                {
+                    found.push(new_symbol(name, symbol, default));
+                }
+            }
+        }
+        found
+    }
+
     /// Where a function's code is, which must be whole and executable.
     pub fn code(&self, symbol: &Symbol<'_>) -> Result<Code<'data>> {
         let inside = self.loaded(symbol.vaddr, elf::PF_X).and_then(|(offset, rest)| {
@@ -322,8 +339,16 @@ fn is_shared(symbol: &Sym64<LE>) -> bool {
 
 /// Whether a symbol is a function that this object defines.
 fn is_function(symbol: &Sym64<LE>) -> bool {
-    let is_code = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
-    is_code && !(symbol.is_undefined(LE) || symbol.is_absolute(LE) || symbol.is_common(LE))
+    matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC) && is_defined(symbol)
+}
+
+/// Whether a symbol is a variable that this object defines.
+fn is_variable(symbol: &Sym64<LE>) -> bool {
+    symbol.st_type() == elf::STT_OBJECT && is_defined(symbol)
+}
+
+fn is_defined(symbol: &Sym64<LE>) -> bool {
+    !(symbol.is_undefined(LE) || symbol.is_absolute(LE) || symbol.is_common(LE))
 }
 
 fn new_symbol<'name>(name: &'name str, symbol: &Sym64<LE>, default: bool) -> Symbol<'name> {
