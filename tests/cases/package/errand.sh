@@ -55,7 +55,7 @@ claim "the settings are files that a person may change" grep -q 'watch.list' /va
 cp pair /usr/local/bin/leaky
 cat >/etc/systemd/system/leaky.service <<'UNIT'
 [Service]
-ExecStart=/bin/sh -c '(echo leak 1000 200; exec sleep infinity) | exec /usr/local/bin/leaky 3 1 0'
+ExecStart=/bin/bash -c 'exec /usr/local/bin/leaky 3 1 0 < <(echo leak 1000 200; exec sleep infinity)'
 UNIT
 echo 'LEAKTRACE_WATCH_ARGS=--interval 1s --within 20s --least-growth 256K --look 20s' >>/etc/default/leaktrace
 systemctl daemon-reload
