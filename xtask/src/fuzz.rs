@@ -18,7 +18,7 @@ use crate::{build, cargo, paths, run, targets};
 const VERSION: &str = "0.13.2";
 
 /// The fuzzers, by the name of their file in `tests/fuzz/fuzz_targets`.
-const FUZZERS: [&str; 5] = ["eh_frame", "cache", "step", "perf_map", "session"];
+const FUZZERS: [&str; 6] = ["eh_frame", "cache", "step", "perf_map", "python_heap", "session"];
 
 /// Programs whose `.eh_frame` the fuzzers start from.
 const SAMPLES: [&str; 2] = ["first", "demo"];

@@ -10,6 +10,7 @@ mod history;
 mod kept;
 mod offline;
 mod push;
+mod python_types;
 mod run;
 mod sample;
 mod watch;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Some(Command::Doctor(args)) => doctor::doctor(&args).map(|()| None),
         Some(Command::Sample(args)) => sample::sample(&args),
         Some(Command::History(args)) => history::history(&args),
+        Some(Command::PythonTypes(args)) => python_types::python_types(&args),
         None => match cli.attach.command_line {
             Some(line) => run::run_line(&line, &cli.attach.trace),
             None => attach::attach(&cli.attach),

@@ -71,6 +71,12 @@ impl Segment {
         (inside < self.size).then(|| self.vaddr.wrapping_add(inside))
     }
 
+    /// Where in the file stands what has this virtual address, as linked, if it is in this part.
+    pub fn file_offset_of(&self, vaddr: u64) -> Option<u64> {
+        let inside = vaddr.checked_sub(self.vaddr)?;
+        (inside < self.size).then(|| self.offset.wrapping_add(inside))
+    }
+
     /// The virtual address, as linked, of where a mapping of this part begins. It begins with a page, so perhaps ahead
     /// of the part: linkers other than GNU's do not fill pages up.
     pub fn vaddr_of_mapping(&self, file_offset: u64) -> Option<u64> {

@@ -4,7 +4,7 @@
 //! neither what a program or a library is called says anything, nor what it says of itself. What is found is checked
 //! against the layout of its version before it is believed: an interpreter of another build is refused with a reason.
 
-use std::io;
+use std::{collections::HashSet, io};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -39,6 +39,9 @@ pub struct Interpreter {
     pub memory: Memory,
 }
 
+/// Device and inode of a file.
+pub type File = ((i32, i32), u64);
+
 /// Most interpreters and threads that are followed in their lists.
 pub const MAX_LISTED: usize = 4096;
 
@@ -51,11 +54,22 @@ const GENERIC_ALLOC: &str = "PyType_GenericAlloc";
 impl Interpreter {
     /// The interpreter in a process, if there is one. An error says why one that is there cannot be read.
     pub fn find(pid: u32) -> Result<Option<Self>> {
+        Self::find_beside(pid, &mut HashSet::new())
+    }
+
+    /// The same, where files are known that hold none: they are not looked into again, and those that are found to hold
+    /// none are added.
+    pub fn find_beside(pid: u32, others: &mut HashSet<File>) -> Result<Option<Self>> {
         let mappings = code_mappings(pid).with_context(|| format!("the mappings of process {pid} cannot be read"))?;
         for mapping in candidates(&mappings) {
+            let file = (mapping.device, mapping.inode);
+            if others.contains(&file) {
+                continue;
+            }
             if let Some(symbols) = Symbols::of(pid, mapping)? {
                 return Self::at(pid, mapping, &symbols).map(Some);
             }
+            others.insert(file);
         }
         Ok(None)
     }
@@ -86,8 +100,15 @@ impl Interpreter {
             mapping: mapping.clone(),
             memory,
         };
-        interpreter.check().with_context(|| format!("this build of Python {version} cannot be read"))?;
+        let checked = interpreter.check();
+        ensure!(checked.is_ok() || !interpreter.is_gone(), "process {pid} ended while it was looked at");
+        checked.with_context(|| format!("this build of Python {version} cannot be read"))?;
         Ok(interpreter)
+    }
+
+    /// Whether its process has ended or runs another program: nothing of it can be read any more.
+    pub fn is_gone(&self) -> bool {
+        self.memory.word(self.type_type).is_none()
     }
 
     /// The states of all its interpreters, the main one last.
@@ -98,12 +119,15 @@ impl Interpreter {
 
     /// The states of all threads that run Python, or may.
     pub fn threads(&self) -> Vec<u64> {
-        let first = |state: u64| self.memory.pointer(state + self.layout.interpreter.threads);
-        self.states().into_iter().flat_map(|state| self.list(first(state), self.layout.thread.next)).collect()
+        let first = |state: u64| self.memory.pointer(state.wrapping_add(self.layout.interpreter.threads));
+        let threads = self.states().into_iter().flat_map(|state| self.list(first(state), self.layout.thread.next));
+        threads.take(MAX_LISTED).collect()
     }
 
     fn list(&self, first: Option<u64>, next: u64) -> Vec<u64> {
-        std::iter::successors(first, |state| self.memory.pointer(state + next)).take(MAX_LISTED).collect()
+        let is_new = |state: &u64| Some(*state) != first;
+        let follow = |state: &u64| self.memory.pointer(state.checked_add(next)?).filter(is_new);
+        std::iter::successors(first, follow).take(MAX_LISTED).collect()
     }
 
     /// Whether its structures are where the layout says.
@@ -120,11 +144,11 @@ impl Interpreter {
         let threads = self.threads();
         ensure!(!threads.is_empty(), "it has no thread that runs Python yet");
         let is_of_one = |thread: &u64| {
-            let state = memory.word(thread + self.layout.thread.interpreter);
+            let state = memory.word(thread.wrapping_add(self.layout.thread.interpreter));
             state.is_some_and(|state| states.contains(&state))
         };
         ensure!(threads.iter().all(is_of_one), "its threads are not where its version has them");
-        let dict = states.last().and_then(|state| memory.pointer(state + self.layout.interpreter.modules));
+        let dict = states.last().and_then(|state| memory.pointer(state.wrapping_add(self.layout.interpreter.modules)));
         let dict_type = dict.and_then(|dict| memory.pointer(dict + TYPE));
         let name = dict_type.and_then(|kind| memory.pointer(kind + of_type::NAME));
         let name = name.and_then(|name| memory.bytes::<5>(name));

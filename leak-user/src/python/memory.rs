@@ -17,6 +17,11 @@ impl Memory {
         Ok(Self { file: File::open(format!("/proc/{pid}/mem"))? })
     }
 
+    /// An address space without anything in it.
+    pub fn none() -> io::Result<Self> {
+        Ok(Self { file: File::open("/dev/null")? })
+    }
+
     /// Reads as many bytes from this address on as are there, up to all of `bytes`. Gives how many.
     pub fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
         let mut done = 0;

@@ -101,6 +101,10 @@ pub const DEQUE_LEFT_INDEX: u64 = 40;
 pub const TRACEBACK_NEXT: u64 = 16;
 /// See [`TRACEBACK_NEXT`].
 pub const TRACEBACK_FRAME: u64 = 24;
+/// `ob_bytes` of a `bytearray`.
+pub const BYTEARRAY_DATA: u64 = 32;
+/// Items in a block of a `collections.deque`, and the bytes of such a block.
+pub const DEQUE_BLOCK: (u64, u64) = (64, 528);
 /// `ob_sval` of bytes.
 pub const BYTES_DATA: u64 = 32;
 /// `length` of a string, in characters.
@@ -145,6 +149,8 @@ pub struct Layout {
 pub const HAVE_GC: u64 = 1 << 14;
 /// `Py_TPFLAGS_HEAPTYPE`: the type was made as the program ran.
 pub const HEAP_TYPE: u64 = 1 << 9;
+/// `Py_TPFLAGS_IMMUTABLETYPE`, from 3.10 on: no program changes it.
+pub const IMMUTABLE: u64 = 1 << 8;
 /// `Py_TPFLAGS_MANAGED_WEAKREF`, from 3.12 on.
 pub const MANAGED_WEAKREF: u64 = 1 << 3;
 /// `Py_TPFLAGS_MANAGED_DICT`, from 3.11 on.
