@@ -29,8 +29,15 @@ static SPILLED_FREES: HashMap<SpillKey, SpillTime> = HashMap::with_max_entries(M
 static COUNTS: PerCpuArray<[u64; COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
 
 #[unsafe(no_mangle)]
-static SETTINGS: Global<Settings> =
-    Global::new(Settings { slots: 1, refuse_above: 0, wake_above: 0, usual_trampoline: 0, walk: 0, newcomers: 0 });
+static SETTINGS: Global<Settings> = Global::new(Settings {
+    slots: 1,
+    refuse_above: 0,
+    wake_above: 0,
+    usual_trampoline: 0,
+    walk: 0,
+    newcomers: 0,
+    python: 0,
+});
 
 /// What user space has set.
 #[inline(always)]

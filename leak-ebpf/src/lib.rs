@@ -8,12 +8,17 @@
 mod counter;
 pub mod frame;
 mod hits;
+mod python_wire;
 mod record;
 mod sample;
 mod slot;
 
 pub use counter::{COUNTERS, Counter};
 pub use hits::Hits;
+pub use python_wire::{
+    ENTERED, FRAME_BYTES, MAX_PYTHON_FRAMES, MAX_PYTHON_STACKS, MAX_PYTHON_STEPS, MAX_WATCHED_WORDS, MAX_WRITERS,
+    NOWHERE, Places, PythonCall, PythonStack, Seen, UNSEEN, UNWATCHED, WriterKey, Writes,
+};
 pub use record::{Frames, Record};
 pub use sample::{ALWAYS, EXACT, MAX_PERIOD, Sampling};
 pub use slot::{MAX_SLOTS, Positions, SLOT_BYTES, SLOT_WORDS, Slot, Turn, slots_of, slots_of_stack};
@@ -477,6 +482,8 @@ pub struct Settings {
     pub walk: u64,
     /// Whether new programs of processes that are not traced are told, 0 or 1.
     pub newcomers: u64,
+    /// Whether stacks have Python's frames too, of processes that have [`Places`], 0 or 1.
+    pub python: u64,
 }
 
 const _: () = {
@@ -487,7 +494,7 @@ const _: () = {
     assert!(size_of::<RestoreRecord>() == 16);
     assert!(size_of::<ProcessRecord>() == 16);
     assert!(size_of::<SpillKey>() == 16);
-    assert!(size_of::<Settings>() == 48);
+    assert!(size_of::<Settings>() == 56);
     assert!(size_of::<Segment>() == 32);
     assert!(size_of::<Sampling>() == 24);
     assert!(size_of::<Hits>() == 48);

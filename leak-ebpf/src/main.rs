@@ -8,6 +8,8 @@
 //! | `draw` | what is asked of a process's probes, and which allocations are sampled |
 //! | `watched` | the blocks whose free is told, when not every free is |
 //! | `unwind` | the stack, walked and interned |
+//! | `python` | Python's own stack, of a process that runs an interpreter |
+//! | `python_stack` | its frames beside those of the stack |
 //! | `lifecycle` | exec of a traced process |
 //! | `launch` | holds a launched program before its first allocation |
 //! | `emit` | what goes up: records, frees that found the ring full, the counters |
@@ -32,6 +34,8 @@ mod emit;
 mod launch;
 mod lifecycle;
 mod newcomers;
+mod python;
+mod python_stack;
 mod repeat;
 mod ring;
 mod shared;

@@ -19,7 +19,7 @@ use leak_ebpf::{
 
 use crate::{
     call::{Thread, read_user},
-    emit, lifecycle,
+    emit, lifecycle, python_stack,
 };
 use rules::{Manner, Paper};
 use tables::Space;
@@ -45,21 +45,26 @@ pub fn look(sp: u64, thread: &mut Thread) -> Option<u64> {
     thread.window.first(sp).or_else(|| read_user(sp))
 }
 
-/// Finds the id of the stack, which [`look`] has begun with, and makes sure that user space will know it. Leaves it in
+/// Finds the id of the stack, which [`look`] has begun with, Python's frames included, and makes sure that user space will know it. Leaves it in
 /// the thread's record, and gives it, or `None` when there was no room to tell user space of it.
 #[inline(always)]
 pub fn capture(regs: &pt_regs, ret: u64, cookie: Cookie, thread: &mut Thread) -> Option<u64> {
+    let python = python_stack::walk(cookie.process);
     let view = View::new(regs, ret, cookie.process);
     if let Some(outcome) = recall(&view, regs, thread)
-        && is_known(outcome.id)
+        && is_known(outcome.id ^ python)
     {
         emit::count(outcome.end.counter(), 1);
-        thread.stack.id = outcome.id;
-        return Some(outcome.id);
+        thread.stack.id = outcome.id ^ python;
+        return Some(thread.stack.id);
     }
     walk(view, regs, thread);
     let (record, tid) = (&mut thread.stack, thread.tid);
+    record.id ^= python;
     if !is_known(record.id) {
+        if python != 0 {
+            python_stack::tell(record.id);
+        }
         record.head = emit::head(Kind::Stack, cookie, tid);
         emit::stack(record)?;
         remember(record.id);

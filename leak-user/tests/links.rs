@@ -43,7 +43,14 @@ fn kinds() -> impl Iterator<Item = LinkKind> {
 }
 
 fn settings(links: LinkKind) -> LoadSettings {
-    LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: false, newcomers: false }
+    LoadSettings {
+        ring_bytes: 1 << 20,
+        links,
+        walk: Walk::Pointers,
+        may_sample: false,
+        newcomers: false,
+        python: false,
+    }
 }
 
 fn site(name: &str, function: *const (), signature: Signature) -> Site {

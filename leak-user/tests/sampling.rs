@@ -51,8 +51,14 @@ struct Traced {
 impl Traced {
     fn by(links: LinkKind) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let settings =
-            LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Pointers, may_sample: true, newcomers: false };
+        let settings = LoadSettings {
+            ring_bytes: 1 << 20,
+            links,
+            walk: Walk::Pointers,
+            may_sample: true,
+            newcomers: false,
+            python: false,
+        };
         let (mut kernel, upward, _tables) = Kernel::load(settings, Notices::Quiet).expect("the programs load");
         let address = (sampling_call as *const ()).addr() as u64;
         let own = code_mappings(process::id()).expect("own memory map");

@@ -30,6 +30,11 @@ pub fn object() -> PathBuf {
     bpf().join("leaktrace.bpf.o")
 }
 
+/// The kernel programs that watch writes, which `leak-user/build.rs` takes in as well.
+pub fn writes_object() -> PathBuf {
+    bpf().join("writes.bpf.o")
+}
+
 /// The empty kernel programs that the benchmark measures against.
 pub fn floor_object() -> PathBuf {
     bpf().join("floor.bpf.o")

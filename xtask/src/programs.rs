@@ -1,4 +1,5 @@
-//! Compiles the kernel programs to `target/bpf/leaktrace.bpf.o`, and the benchmark's empty ones beside them.
+//! Compiles the kernel programs to `target/bpf/leaktrace.bpf.o`, those that watch writes and the benchmark's empty ones
+//! beside them.
 //!
 //! A file changes only when its content does, so that a fresh one does not make the host's build stale.
 
@@ -21,6 +22,7 @@ pub fn compile(toolchain: &Toolchain, linker: &Path, before_output: impl FnMut()
     run::stream(&mut command, before_output).context("the kernel programs do not compile")?;
     let compiled = paths::bpf().join(TARGET).join("release");
     copy_if_changed(&compiled.join("leak-ebpf"), &paths::object())?;
+    copy_if_changed(&compiled.join("writes"), &paths::writes_object())?;
     copy_if_changed(&compiled.join("floor"), &paths::floor_object())
 }
 

@@ -1,9 +1,10 @@
 //! Compiles the programs that leaktrace is tried on, from `tests/targets` to `target/targets`.
 //!
 //! Every C and C++ file there is a program, and every Rust file with a `main`; the other files are their headers and
-//! modules. A program has its source's name; where sources differ only in their extension, `leak.c` makes `leak-c`.
-//! It is compiled again when any input or the command is not what it was. All have debug information, and frame
-//! pointers unless a variant says otherwise; another language needs an arm in [`Language`].
+//! modules, and folders hold what is not compiled here. A program has its source's name; where sources differ only in
+//! their extension, `leak.c` makes `leak-c`. It is compiled again when any input or the command is not what it was. All
+//! have debug information, and frame pointers unless a variant says otherwise; another language needs an arm in
+//! [`Language`].
 //!
 //! A source that [`VARIANTS`] names makes those programs, such as `oracle-musl` and `demo-nofp`, in place of its own.
 
@@ -134,6 +135,9 @@ impl Directory {
         let mut shared = None;
         for entry in fs::read_dir(&directory).with_context(unreadable)? {
             let path = entry.with_context(unreadable)?.path();
+            if path.is_dir() {
+                continue;
+            }
             match Language::of(&path)? {
                 Some(language) => sources.push((path, language)),
                 None => shared = shared.max(modified(&path)),

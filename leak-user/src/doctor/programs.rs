@@ -16,7 +16,14 @@ use crate::{
 /// Loads the programs and measures what a hit costs: what works here works in a trace.
 pub fn examine(links: LinkKind) -> Vec<Check> {
     let began = Instant::now();
-    let settings = LoadSettings { ring_bytes: 1 << 20, links, walk: Walk::Auto, may_sample: true, newcomers: false };
+    let settings = LoadSettings {
+        ring_bytes: 1 << 20,
+        links,
+        walk: Walk::Auto,
+        may_sample: true,
+        newcomers: false,
+        python: false,
+    };
     let (mut kernel, mut upward, _tables) = match Kernel::load(settings, Notices::Quiet) {
         Ok(loaded) => loaded,
         Err(error) => {

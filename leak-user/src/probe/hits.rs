@@ -5,7 +5,7 @@ use aya::{
     Pod,
     maps::{Map, MapData, PerCpuArray},
 };
-use leak_ebpf::{Hits, Sampling};
+use leak_ebpf::{Hits, Places, PythonStack, Sampling, Seen, Writes};
 
 /// A value of a map that is a struct of the wire.
 #[repr(transparent)]
@@ -16,6 +16,14 @@ pub struct Shared<T>(pub T);
 unsafe impl Pod for Shared<Hits> {}
 // SAFETY: as above; the two halves of the last word fill it.
 unsafe impl Pod for Shared<Sampling> {}
+// SAFETY: as above, and so for those below.
+unsafe impl Pod for Shared<Places> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<PythonStack> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Seen> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Writes> {}
 
 /// The hits' reading end.
 pub struct HitCounts(PerCpuArray<MapData, Shared<Hits>>);

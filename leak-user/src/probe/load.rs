@@ -10,7 +10,10 @@ use aya::{
     util::KernelVersion,
 };
 use aya_log::EbpfLogger;
-use leak_ebpf::{BlockKey, Counter, EXACT, MAX_WATCHED, NEWCOMER_WANTED, SLOT_BYTES, STRANGERS_SLOT, Sampling, Walk};
+use leak_ebpf::{
+    BlockKey, Counter, EXACT, MAX_WATCHED, NEWCOMER_WANTED, Places, PythonStack, SLOT_BYTES, STRANGERS_SLOT, Sampling,
+    Walk,
+};
 
 use super::{
     bpf_call,
@@ -103,6 +106,22 @@ pub struct Kernel {
     watched: WatchedBlocks,
     generations: Generations,
     walk: Walk,
+    python: Option<PythonMaps>,
+}
+
+/// What there is for processes that run Python.
+struct PythonMaps {
+    interpreters: HashMap<MapData, u32, Shared<Places>>,
+    stacks: HashMap<MapData, u64, Shared<PythonStack>>,
+}
+
+impl PythonMaps {
+    fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        Ok(Self {
+            interpreters: HashMap::try_from(take_map(ebpf, "INTERPRETERS")?)?,
+            stacks: HashMap::try_from(take_map(ebpf, "PYTHON_STACKS")?)?,
+        })
+    }
 }
 
 /// How the programs are loaded.
@@ -118,6 +137,8 @@ pub struct LoadSettings {
     pub may_sample: bool,
     /// Whether new programs of processes that are not traced are to be told.
     pub newcomers: bool,
+    /// Whether stacks are to have Python's frames, of processes that run it.
+    pub python: bool,
 }
 
 /// The parts that go up: each is used by one owner for the length of the trace.
@@ -146,12 +167,13 @@ impl Upward {
 impl Kernel {
     /// Loads the programs.
     pub fn load(settings: LoadSettings, notices: Notices) -> Result<(Self, Upward, Tables)> {
-        let LoadSettings { ring_bytes, links, walk, may_sample, newcomers } = settings;
+        let LoadSettings { ring_bytes, links, walk, may_sample, newcomers, python } = settings;
         let slots = ring_bytes / SLOT_BYTES as u32;
         let walk = if has_loops() { walk } else { Walk::Pointers };
+        let python = python && has_loops();
         // The last quarter is kept for frees; the reader is woken at half.
         let marks = [slots, slots / 4 * 3, slots / 2].map(u64::from);
-        let settings = [marks[0], marks[1], marks[2], usual_trampoline(), walk as u64, newcomers.into()];
+        let settings = [marks[0], marks[1], marks[2], usual_trampoline(), walk as u64, newcomers.into(), python.into()];
         let mut ebpf = EbpfLoader::new()
             .allow_unsupported_maps()
             .override_global("SETTINGS", &settings[..], true)
@@ -197,6 +219,7 @@ impl Kernel {
         let hits = HitCounts::new(take_map(&mut ebpf, "HITS")?)?;
         let sampling = Array::try_from(take_map(&mut ebpf, "SAMPLING")?)?;
         let watched = WatchedBlocks::new(take_map(&mut ebpf, "WATCHED")?, take_map(&mut ebpf, "WATCHED_BINS")?)?;
+        let python = python.then(|| PythonMaps::take(&mut ebpf)).transpose()?;
         let mut kernel = Self {
             ebpf,
             links,
@@ -212,6 +235,7 @@ impl Kernel {
             watched,
             generations,
             walk,
+            python,
         };
         kernel.set_sampling(STRANGERS_SLOT, Sampling::new(EXACT, Sampling::NO_ALLOCATIONS | Sampling::OFF, 0))?;
         notices.detail(&format!("probes are attached by {}", links.name()));
@@ -296,6 +320,34 @@ impl Kernel {
     /// Has the frees of these blocks told no more.
     pub fn forget_blocks(&mut self, blocks: impl Iterator<Item = BlockKey>) -> Result<()> {
         self.watched.remove(blocks)
+    }
+
+    /// Whether stacks can have Python's frames.
+    pub fn has_python(&self) -> bool {
+        self.python.is_some()
+    }
+
+    /// Has the stacks of the process in this slot told with Python's frames, which are there.
+    pub fn set_interpreter(&mut self, process: u16, places: &Places) -> Result<()> {
+        let Some(python) = &mut self.python else { return Ok(()) };
+        python.interpreters.insert(u32::from(process), Shared(*places), 0).context("its frames cannot be told")
+    }
+
+    /// Has them told without.
+    pub fn forget_interpreter(&mut self, process: u16) {
+        if let Some(python) = &mut self.python {
+            // It may never have had any.
+            let _ = python.interpreters.remove(&u32::from(process));
+        }
+    }
+
+    /// The Python frames of a stack that was just told, if it has any.
+    pub fn take_python_stack(&mut self, id: u64) -> Option<PythonStack> {
+        let stacks = &mut self.python.as_mut()?.stacks;
+        let Shared(stack) = stacks.get(&id, 0).ok()?;
+        // It was there a moment ago.
+        let _ = stacks.remove(&id);
+        Some(stack)
     }
 
     /// Has processes reported that traced ones make.

@@ -10,6 +10,7 @@ pub mod calibrate;
 pub mod counts;
 pub mod generations;
 pub mod hits;
+pub mod kernel_types;
 pub mod known;
 pub mod load;
 pub mod multi;

@@ -41,6 +41,7 @@ impl Walker {
             walk: Walk::Rules,
             may_sample: false,
             newcomers: false,
+            python: false,
         };
         let (mut kernel, upward, tables) = Kernel::load(settings, Notices::Quiet)?;
         for program in ["walk", "recall"] {
