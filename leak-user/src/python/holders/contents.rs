@@ -1,0 +1,167 @@
+//! What a container holds: the types of its entries, and how many bytes one of them is worth.
+
+use std::{collections::HashMap, ops::ControlFlow};
+
+use foldhash::fast::RandomState;
+
+use super::visited::Visited;
+use crate::python::{
+    heap::TypeIndex,
+    view::{Edge, Label, Shape, View},
+};
+
+/// Entries that are looked at, of those that came last where there is an order.
+const SAMPLE: usize = 1000;
+
+/// Entries whose bytes are counted.
+const WEIGHED: usize = 200;
+
+/// Most objects of one entry that are counted.
+const MAX_OBJECTS: usize = 1000;
+
+/// Most types that are told.
+const MAX_TYPES: usize = 5;
+
+/// A type's share of a container's entries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// The type's name, module and all. It may hold anything.
+    pub name: String,
+    /// Its share, above 0 and up to 1.
+    pub share: f64,
+}
+
+/// What a container holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// The container's own type: `dict`, `app.Registry`.
+    pub container: String,
+    /// Types of its items or values, by share.
+    pub values: Vec<Share>,
+    /// Types of a dict's keys, by share.
+    pub keys: Vec<Share>,
+    /// Bytes that go with an entry, on average: its own, its place in the table, and what only it is seen to refer to.
+    pub bytes_per_entry: f64,
+}
+
+impl Contents {
+    /// Of the container at this address.
+    pub fn of(view: &View, container: u64) -> Option<Self> {
+        let index = view.kind_of(container)?;
+        let (entries, table_bytes) = view.container_size(container, view.kind(index))?;
+        let sample = sample(view, container, index);
+        let kinds_of = |objects: &mut dyn Iterator<Item = u64>| shares(view, objects);
+        let keys = kinds_of(&mut sample.iter().filter_map(|(key, _)| *key));
+        let values = kinds_of(&mut sample.iter().map(|(_, value)| *value));
+        let mut scale = Scale::new(view, container);
+        let weighed = sample.len().min(WEIGHED);
+        for (key, value) in sample.iter().rev().take(WEIGHED) {
+            scale.put(key.iter().copied().chain([*value]));
+        }
+        let table = table_bytes as f64 / entries.max(1) as f64;
+        let bytes_per_entry = table + scale.bytes as f64 / weighed.max(1) as f64;
+        Some(Self { container: view.name_of(index), values, keys, bytes_per_entry })
+    }
+}
+
+/// Key and value, or item, of entries: of the last where there is an order.
+fn sample(view: &View, container: u64, index: TypeIndex) -> Vec<(Option<u64>, u64)> {
+    match view.kind(index).shape {
+        Shape::Dict => {
+            let Some(entries) = view.entries(container) else { return vec![] };
+            let places = (0..entries.places()).rev();
+            let mut last: Vec<_> = places
+                .filter_map(|place| entries.at(place))
+                .take(SAMPLE)
+                .map(|(key, value)| (Some(key), value))
+                .collect();
+            last.reverse();
+            last
+        }
+        Shape::List => view.last_list_items(container, SAMPLE as u64).map(|item| (None, item)).collect(),
+        Shape::Deque => {
+            let count = view.container_size(container, view.kind(index)).map_or(0, |(entries, _)| entries);
+            let items = view.deque_items(container, u64::MAX);
+            items.skip((count as usize).saturating_sub(SAMPLE)).map(|item| (None, item)).collect()
+        }
+        Shape::Set => view.set_members(container).take(SAMPLE).map(|member| (None, member)).collect(),
+        _ => vec![],
+    }
+}
+
+fn shares(view: &View, objects: &mut dyn Iterator<Item = u64>) -> Vec<Share> {
+    let mut counts: HashMap<TypeIndex, usize, RandomState> = HashMap::default();
+    let mut all = 0;
+    for index in objects.filter_map(|object| view.kind_of(object)) {
+        *counts.entry(index).or_default() += 1;
+        all += 1;
+    }
+    let mut counts: Vec<(String, usize)> =
+        counts.into_iter().map(|(index, count)| (view.name_of(index), count)).collect();
+    counts.sort_by(|one, other| (other.1, &one.0).cmp(&(one.1, &other.0)));
+    counts.truncate(MAX_TYPES);
+    counts.into_iter().map(|(name, count)| Share { name, share: count as f64 / f64::from(all) }).collect()
+}
+
+/// Adds up what entries refer to, each object once.
+struct Scale<'v, 'a> {
+    view: &'v View<'a>,
+    seen: Visited,
+    objects: Vec<u64>,
+    bytes: u64,
+}
+
+impl<'v, 'a> Scale<'v, 'a> {
+    fn new(view: &'v View<'a>, container: u64) -> Self {
+        let mut scale = Self { view, seen: Visited::new(), objects: vec![], bytes: 0 };
+        scale.note(container);
+        scale
+    }
+
+    fn put(&mut self, entry: impl IntoIterator<Item = u64>) {
+        let begin = self.objects.len();
+        let mut next = begin;
+        for object in entry {
+            self.weigh(object);
+        }
+        while next < self.objects.len() && next < begin + MAX_OBJECTS {
+            let object = self.objects[next];
+            next += 1;
+            let Some(index) = self.view.kind_of(object) else { continue };
+            let view = self.view;
+            let _ = view.edges(object, index, &mut |Edge { to, label }| {
+                // These lead to what the program shares.
+                if !matches!(label, Label::Class | Label::Base | Label::Globals | Label::TracebackFrame) {
+                    self.weigh(to);
+                }
+                if self.objects.len() > begin + MAX_OBJECTS {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        }
+    }
+
+    fn weigh(&mut self, object: u64) {
+        let Some(index) = self.view.kind_of(object) else { return };
+        let is_shared =
+            matches!(self.view.kind(index).shape, Shape::Module | Shape::Type | Shape::Function | Shape::Frame);
+        // What many refer to is there without this entry.
+        if is_shared || self.view.references_to(object) > 16 || !self.note(object) {
+            return;
+        }
+        self.bytes += self.view.own_bytes(object, index);
+    }
+
+    fn note(&mut self, object: u64) -> bool {
+        let objects = &self.objects;
+        let address_of = |place: u32| objects[place as usize];
+        let is_new = self.seen.find(object, address_of).is_none();
+        if is_new {
+            self.seen.add(object, objects.len() as u32, address_of);
+            self.objects.push(object);
+        }
+        is_new
+    }
+}
