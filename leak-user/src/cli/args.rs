@@ -11,7 +11,8 @@ use leak_ebpf::{MAX_PERIOD, Walk};
 use wildmatch::WildMatch;
 
 use super::{
-    doctor::Doctor, history::History, offline::Offline, push::PushArgs, sample::Sample as SampleArgs, watch::Watch,
+    doctor::Doctor, history::History, offline::Offline, push::PushArgs, python_types::PythonTypes,
+    sample::Sample as SampleArgs, watch::Watch,
 };
 use crate::{
     ledger::Sizes,
@@ -89,6 +90,11 @@ Examples:
     /// Say what is new, got worse or was fixed over the days, by the sessions that are kept
     #[command(after_help = "Examples:\n  sudo leaktrace history\n  sudo leaktrace history --since 7d nginx.service")]
     History(History),
+    /// Count the objects of a running Python by their types, without stopping it
+    #[command(
+        after_help = "Examples:\n  sudo leaktrace python-types 1234\n  sudo leaktrace python-types 1234 --interval 30s"
+    )]
+    PythonTypes(PythonTypes),
     /// Say what this kernel, this user and this place can do, and what to change
     #[command(after_help = "Examples:\n  sudo leaktrace doctor\n  sudo leaktrace doctor -p 1234")]
     Doctor(Doctor),
@@ -322,6 +328,7 @@ impl TraceArgs {
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
             wanted: None,
             follow_fork: self.follow_fork,
+            python: false,
             selection: Selection {
                 top: self.top,
                 sort: self.sort,

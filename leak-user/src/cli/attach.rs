@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     process::identity::Target,
+    python::interpreter::Interpreter,
     trace::{Plan, Trace},
 };
 
@@ -21,11 +22,13 @@ pub fn attach(args: &Attach) -> Outcome {
     if let Some(wanted) = wanted.as_ref().filter(|wanted| wanted.is_gone()) {
         bail!("there is no process {}; `systemd-cgls` lists the control groups", wanted.describe());
     }
-    let plan = Plan { wanted, ..args.trace.plan(Origin::Running)? };
+    let mut plan = Plan { wanted, ..args.trace.plan(Origin::Running)? };
     // A PID that cannot be traced is said before anything is loaded, and before privileges are asked for.
     for pid in &args.pids {
         Target::open(*pid)?;
     }
+    // One that cannot be read is said when it is attached to.
+    plan.python = args.pids.iter().any(|pid| !matches!(Interpreter::find(*pid), Ok(None)));
     let metrics = args.trace.metrics()?;
     block_on(async {
         let mut trace = Trace::new(plan, args.trace.notices())?;

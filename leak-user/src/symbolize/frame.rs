@@ -35,6 +35,8 @@ pub enum FrameKind {
     Native,
     /// Code that a runtime compiled as it ran.
     Jit,
+    /// A function of Python, run by its interpreter.
+    Python,
     /// In no mapped file.
     #[default]
     Unknown,
@@ -46,13 +48,14 @@ impl FrameKind {
         match self {
             Self::Native => "native",
             Self::Jit => "jit",
+            Self::Python => "python",
             Self::Unknown => "unknown",
         }
     }
 
     /// The kind with this name, or unknown.
     pub fn named(name: &str) -> Self {
-        [Self::Native, Self::Jit].into_iter().find(|kind| kind.name() == name).unwrap_or_default()
+        [Self::Native, Self::Jit, Self::Python].into_iter().find(|kind| kind.name() == name).unwrap_or_default()
     }
 }
 

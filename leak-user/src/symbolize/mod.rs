@@ -13,11 +13,13 @@ mod contained;
 mod debug_file;
 mod frame;
 mod image;
+mod interpreted;
 mod jit;
 mod object;
 pub mod perf_map;
 
 pub use frame::{Frame, FrameKind};
+pub use interpreted::Interpreted;
 
 use self::{contained::contained, jit::Compiled, object::Object};
 use crate::process::{
@@ -43,6 +45,7 @@ pub struct Symbolizer {
     frames: HashMap<Location, Rc<[Frame]>>,
     modules: HashMap<ModuleIndex, Rc<Names>>,
     compiled: Compiled,
+    interpreted: Interpreted,
     /// What is left of [`MAX_HELD`].
     room: u64,
 }
@@ -74,12 +77,18 @@ impl Default for Symbolizer {
             frames: HashMap::new(),
             modules: HashMap::new(),
             compiled: Compiled::default(),
+            interpreted: Interpreted::default(),
             room: MAX_HELD,
         }
     }
 }
 
 impl Symbolizer {
+    /// One that knows these frames.
+    pub fn knowing(interpreted: Interpreted) -> Self {
+        Self { interpreted, ..Self::default() }
+    }
+
     /// The frames of a call: the function itself last, before it those that were inlined into it, innermost first.
     /// `origin` is the process that the call is of.
     pub fn frames(&mut self, modules: &[Arc<Module>], origin: Option<&Arc<Origin>>, location: Location) -> Rc<[Frame]> {
@@ -97,6 +106,9 @@ impl Symbolizer {
 
     /// The frame of a call in no file.
     fn compiled(&mut self, origin: Option<&Arc<Origin>>, address: u64) -> Frame {
+        if let Some(frame) = self.interpreted.get(address) {
+            return frame;
+        }
         let function = origin.and_then(|origin| self.compiled.find(origin, address)).map(str::to_owned);
         let kind = if function.is_some() { FrameKind::Jit } else { FrameKind::Unknown };
         Frame { function, offset: address, kind, ..Frame::default() }

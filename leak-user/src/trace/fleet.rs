@@ -22,6 +22,7 @@ use super::{
     files,
     governor::Governor,
     passage::{Caller, Functions},
+    pythons::Pythons,
     removal::Removal,
     slots::Slots,
     target::{Means, Traced},
@@ -84,6 +85,7 @@ impl Fleet {
                 functions: Functions::default(),
                 known: Known::default(),
                 commons: Commons::new(commons_governor),
+                pythons: Pythons::default(),
             },
             removal: Removal::start()?,
             traced: Vec::new(),
@@ -119,6 +121,7 @@ impl Fleet {
         let mut traced = Traced::new(target, slot, false, self.means.governor.clone());
         traced.expected_trampoline = expected_trampoline;
         traced.watched.put_in_force(slot, &mut self.means.kernel)?;
+        self.means.pythons.begin(slot, pid, &mut self.means.kernel, self.means.notices);
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
         Ok(())
@@ -132,6 +135,7 @@ impl Fleet {
     /// Takes note that the process in this slot runs another program since, by the thread of this id.
     pub fn begin_anew(&mut self, slot: u16, thread: u32) {
         self.means.modules.drop_mappings(slot);
+        self.means.pythons.end(slot, &mut self.means.kernel);
         let Some(traced) = self.traced.iter_mut().find(|traced| traced.slot == slot) else { return };
         let by_first_thread = traced.target.pid == thread;
         if let Some(probes) = traced.begin_anew(by_first_thread, &mut self.means) {
@@ -240,10 +244,10 @@ impl Fleet {
         self.cpu_of_gone + self.traced.iter_mut().map(Traced::look).sum::<Duration>()
     }
 
-    /// Where the calls of a stack lie, and which functions of allocators they have called, if that may have to be known.
-    pub fn locate(&mut self, slot: u16, generation: u32, frames: Frames<'_>) -> (Box<[Location]>, Passage) {
+    /// Where the calls of the stack with this id lie, and which functions of allocators they have called, if that may have to be known.
+    pub fn locate(&mut self, slot: u16, generation: u32, id: u64, frames: Frames<'_>) -> (Box<[Location]>, Passage) {
         let traced = self.traced.iter().find(|traced| traced.slot == slot);
-        let Means { modules, functions, governor, .. } = &mut self.means;
+        let Means { modules, functions, governor, pythons, kernel, .. } = &mut self.means;
         let calls = modules.locate(slot, generation, frames.iter());
         let passage = match traced.filter(|_| governor.may_sample()) {
             Some(traced) => {
@@ -252,7 +256,7 @@ impl Fleet {
             }
             None => Passage::default(),
         };
-        (calls, passage)
+        (pythons.merge(slot, modules, calls, || kernel.take_python_stack(id)), passage)
     }
 
     /// What all probes were hit so far, given what those in each slot were.

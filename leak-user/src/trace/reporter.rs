@@ -22,7 +22,7 @@ use crate::{
     progress::Steps,
     report::Renderer,
     session::{Head, Recorder, events::Block},
-    symbolize::Symbolizer,
+    symbolize::{Interpreted, Symbolizer},
 };
 
 /// Reports that may wait. While one is being named, the next waits; a third is dropped, as its figures would be stale.
@@ -62,12 +62,13 @@ impl Reporter {
         recorder: Option<Recorder>,
         board: Option<TraceBoard>,
         notices: Notices,
+        interpreted: Interpreted,
     ) -> Result<Self> {
         let (work, waiting) = channel();
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
         let clerk = move || Clerk {
-            symbolizer: Symbolizer::default(),
+            symbolizer: Symbolizer::knowing(interpreted),
             renderer,
             session: recorder.map(|recorder| Session { recorder, is_failing: false }),
             board,

@@ -15,6 +15,7 @@ use super::{
     commons::Commons,
     governor::{Decision, Governor, Watch},
     passage::Functions,
+    pythons::Pythons,
     search::Search,
     watched::Watched,
 };
@@ -60,6 +61,8 @@ pub struct Means {
     pub known: Known,
     /// Probes of many processes together.
     pub commons: Commons,
+    /// Those that run Python.
+    pub pythons: Pythons,
 }
 
 impl Means {
