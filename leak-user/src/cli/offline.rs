@@ -326,7 +326,18 @@ fn compare(arguments: &Diff) -> Outcome {
         }
         _ => false,
     };
-    let has_worsened = arguments.fail_on_worse && diff.stacks.iter().any(is_worse);
+    let is_held_worse = |held: &&diff::HeldDiff| {
+        let grows = held.after.is_some_and(|after| matches!(after.verdict, Verdict::Leak | Verdict::Growing));
+        grows && matches!(held.change, Change::Worse | Change::New)
+    };
+    if !arguments.fail_on_worse {
+        return Ok(None);
+    }
+    if let Some(held) = diff.python.iter().find(is_held_worse) {
+        let what = if held.change == Change::New { "has begun to grow" } else { "grows faster" };
+        return Ok(Some(format!("--fail-on-worse: {} {what}", printable(&held.path))));
+    }
+    let has_worsened = diff.stacks.iter().any(is_worse);
     Ok(has_worsened.then(|| format!("--fail-on-worse: {}", diff.summary.trim_end_matches('.'))))
 }
 

@@ -7,6 +7,7 @@
 
 mod calls;
 mod change;
+mod held;
 mod page;
 mod sentence;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub(crate) use calls::{Builds, Calls};
 pub use change::Change;
 use change::Noise;
 pub(crate) use change::grows;
+pub use held::{HeldDiff, HeldFigures};
 
 /// The schema of a [`Diff`] as JSON.
 pub const SCHEMA: &str = "leaktrace.diff/1";
@@ -54,6 +56,9 @@ pub struct Diff {
     pub carried_on: Option<Shorter>,
     /// What changed in one sentence.
     pub summary: String,
+    /// Containers that Python code holds and that grow in either, the fastest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub python: Vec<HeldDiff>,
     /// All stacks of both, those that changed most first.
     pub stacks: Vec<StackDiff>,
 }
@@ -180,6 +185,7 @@ pub fn diff(before: &View, after: &View) -> Result<Diff> {
             _ => None,
         },
         summary: String::new(),
+        python: held::held(before, after),
         stacks,
     };
     diff.summary = sentence::summary(&diff.stacks);

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Change, Diff, Shorter, Side, StackDiff};
+use super::{Change, Diff, HeldDiff, HeldFigures, Shorter, Side, StackDiff};
 use crate::{
     offline::{Direction, Rows, chain, names, signed},
     report::{
@@ -13,7 +13,7 @@ use crate::{
         page::{Ink, Page},
     },
     text::printable,
-    units::{bytes, plural, rate, seconds},
+    units::{bytes, count, plural, rate, seconds},
 };
 
 const MARGIN: &str = "    ";
@@ -52,6 +52,10 @@ impl Diff {
         self.lengths(&mut page);
         page.line("");
         page.paragraph("", &self.summary, Ink::Bold);
+        if !self.python.is_empty() && top > 0 {
+            page.line("");
+            held(&mut page, &self.python[..self.python.len().min(top)]);
+        }
         let (same, changed): (Vec<_>, Vec<_>) = self.stacks.iter().partition(|stack| stack.change == Change::Same);
         if !changed.is_empty() && top > 0 {
             page.line("");
@@ -101,6 +105,25 @@ fn side(page: &mut Page, key: &str, side: &Side) {
     if !side.loss.complete {
         let (lost, ink) = header::losses(&side.loss);
         page.paragraph("lost:", &lost, ink);
+    }
+}
+
+/// What Python code holds, a line each.
+fn held(page: &mut Page, held: &[HeldDiff]) {
+    page.paragraph("", "Python containers that grow:", Ink::Bold);
+    for held in held {
+        let side = |figures: Option<HeldFigures>| {
+            figures.map_or_else(|| "did not grow".to_owned(), |figures| rate(figures.bytes_per_s))
+        };
+        let now = held.after.map_or_else(String::new, |figures| format!(", {} entries", count(figures.entries)));
+        let text = format!(
+            "{}  {}: before {}, after {}{now}",
+            held.change.name(),
+            printable(&held.path),
+            side(held.before),
+            side(held.after)
+        );
+        page.paragraph("", &text, held.change.ink());
     }
 }
 

@@ -68,21 +68,38 @@ fn last_word(notes: &[u8]) -> String {
 /// A report in one line: what it amounts to, and the stack that grows the most.
 fn findings(report: &Value) -> String {
     let number = |key: &str| report["outlook"][key].as_u64().unwrap_or(0);
-    let severity = report["outlook"]["severity"].as_str().unwrap_or("unknown");
-    let summary = match (number("leaking"), number("growing")) {
+    let how_bad = report["outlook"]["severity"].as_str().unwrap_or("unknown");
+    let with_python = |key: &str| number(key) + number(&format!("python_{key}"));
+    let summary = match (with_python("leaking"), with_python("growing")) {
         (0, 0) => "nothing leaks or grows".to_owned(),
         (0, growing) => format!("{growing} growing"),
         (leaking, 0) => format!("{leaking} leaking"),
         (leaking, growing) => format!("{leaking} leaking, {growing} growing"),
     };
-    let top = report["stacks"].get(0).map_or_else(String::new, |stack| {
+    let grown = &report["python"]["holders"][0];
+    let told = if is_rising(grown) {
+        let text = |key: &str| printable(grown[key].as_str().unwrap_or("unknown")).into_owned();
+        let pace = rate(grown["bytes_per_s"].as_f64().unwrap_or(f64::NAN));
+        let added = grown["added"][0]["frames"]
+            .get(0)
+            .map_or_else(String::new, |frame| format!(", added at {}", function(frame)));
+        format!("; {} {} ({}) {pace}{added}", text("verdict"), text("path"), text("type"))
+    } else {
+        String::new()
+    };
+    // Of what does not grow, any stack is as good as the next.
+    let top = report["stacks"].get(0).filter(|stack| is_rising(stack)).map_or_else(String::new, |stack| {
         let frames = stack["frames"].as_array().map_or(&[][..], Vec::as_slice);
         let names: Vec<String> = frames.iter().take(FUNCTIONS).map(function).collect();
         let verdict = stack["verdict"].as_str().unwrap_or("unknown");
         let pace = rate(stack["bytes_per_s"].as_f64().unwrap_or(f64::NAN));
         format!("; {} {pace} at {}", printable(verdict), names.join(" < "))
     });
-    format!("{}: {summary}{top}", printable(severity))
+    format!("{}: {summary}{told}{top}", printable(how_bad))
+}
+
+fn is_rising(judged: &Value) -> bool {
+    matches!(judged["verdict"].as_str(), Some("leak" | "growing"))
 }
 
 /// The stack that grows the most, by what it is known by.

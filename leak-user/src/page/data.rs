@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     facts::facts,
+    interpreters::{OfPython, interpreters},
     names::{self, Names},
     verdict::{self, headline},
 };
@@ -52,6 +53,7 @@ struct Document {
     processes: Vec<String>,
     snapshots: Vec<Moment>,
     memory: Series,
+    python: Vec<OfPython>,
     /// Bytes that the only control group may use.
     limit: Option<u64>,
     /// Whether figures are estimates.
@@ -137,6 +139,7 @@ impl Document {
             processes: tables.pids.iter().map(|pid| process(view, *pid)).collect(),
             snapshots: view.snapshots.iter().map(moment).collect(),
             memory: memory(view),
+            python: interpreters(view.last().report.python.as_ref()),
             limit: only_cgroup(view.last()).and_then(|group| group.limit_bytes),
             estimates: view.last().report.totals.errors.is_some(),
             left_out: (view.stacks.len() - chosen.len(), left),

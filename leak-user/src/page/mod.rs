@@ -8,6 +8,7 @@
 
 mod data;
 mod facts;
+mod interpreters;
 mod names;
 mod verdict;
 
@@ -33,6 +34,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/chart.js"),
     include_str!("script/bars.js"),
     include_str!("script/table.js"),
+    include_str!("script/python.js"),
     include_str!("script/stacks.js"),
     include_str!("script/growth.js"),
     include_str!("script/tree.js"),

@@ -27,6 +27,7 @@ function memoryLines() {
 
 verdictAndFacts();
 memoryChart(byId("memory-chart"), memoryLines(), data.limit);
+interpreters(byId("python"));
 growthCards(byId("growth-cards"), stacksTable());
 flameGraph();
 byId("ages").replaceChildren(ageBars(totalAges(), ["age", "bytes"], binary));

@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use super::names;
 use crate::{
     growth::{MIN_MOMENTS, SHORTEST_LEAK_S, Severity, Verdict},
-    report::Outlook,
+    report::{
+        Outlook,
+        python::{Holder, words},
+    },
     session::{StackView, View},
     text::{printable, shorten_middle},
     units::{bytes, percent, plural, rate, seconds},
@@ -36,7 +39,7 @@ pub struct Headline {
 /// What to say of a view.
 pub fn headline(view: &View) -> Headline {
     let worst = worst(view);
-    let judged = view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
+    let judged = worst_held(view).is_some() || view.stacks.iter().any(|stack| stack.judgement.verdict != Verdict::New);
     let outlook = view.outlook();
     Headline {
         severity: outlook.severity,
@@ -58,6 +61,9 @@ fn worst(view: &View) -> Vec<&StackView> {
 }
 
 fn sentence(view: &View, worst: &[&StackView], outlook: &Outlook) -> String {
+    if let Some(holder) = worst_held(view) {
+        return held(view, holder, outlook);
+    }
     let Some(first) = worst.first() else {
         return calm(view);
     };
@@ -77,6 +83,27 @@ fn sentence(view: &View, worst: &[&StackView], outlook: &Outlook) -> String {
     let _ = write!(text, ": {}; {sure} sure", chain(first));
     if let Some(end) = outlook.end() {
         let _ = write!(text, "; {end}");
+    }
+    text
+}
+
+/// The container that leaks or, where no stack does, that grows the most.
+fn worst_held(view: &View) -> Option<&Holder> {
+    let python = view.last().report.python.as_ref()?;
+    let of = |verdict| python.holders.iter().find(|holder| holder.verdict == verdict);
+    let no_stack_leaks = view.stacks.iter().all(|stack| stack.judgement.verdict != Verdict::Leak);
+    of(Verdict::Leak).or_else(|| of(Verdict::Growing).filter(|_| no_stack_leaks))
+}
+
+fn held(view: &View, holder: &Holder, outlook: &Outlook) -> String {
+    let verb = if holder.verdict == Verdict::Leak { "Leak" } else { "Growth" };
+    let sure = percent(holder.confidence * 100.0);
+    let mut text = format!("{verb} in {}: {}; {sure} sure", process(view, holder.pid), words::holder(holder));
+    match outlook.python_leaking + outlook.python_growing {
+        0 | 1 => {}
+        more => {
+            let _ = write!(text, "; {} in all grow", plural(more, "Python container"));
+        }
     }
     text
 }
@@ -129,6 +156,7 @@ fn chain(stack: &StackView) -> String {
 fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
     let report = &view.last().report;
     let mut next = Vec::new();
+    next.extend(worst_held(view).and_then(look_at_holder));
     if let Some(stack) = worst.first() {
         next.push(look(stack));
         next.extend(symbols(stack));
@@ -168,6 +196,15 @@ fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
         next.push("Nothing. Keep this page to compare a later one with.".into());
     }
     next
+}
+
+/// The line that adds to a container.
+fn look_at_holder(holder: &Holder) -> Option<String> {
+    let short = |text: &str| shorten_middle(&printable(text), COLUMNS).into_owned();
+    let frame = holder.added.first()?.frames.first()?;
+    let path = holder.path.as_deref().unwrap_or("a container that no name leads to");
+    let ask = if holder.removals == 0 { "and nothing was seen to remove from it" } else { "faster than others remove" };
+    Some(format!("Look at {}: it adds to {}, {ask}.", short(&words::place(frame)), short(path)))
 }
 
 /// The line to look at.

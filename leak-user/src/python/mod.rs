@@ -5,6 +5,21 @@
 //! ([`heap`]). Every address and length in it was written by the target and may be changing: each is checked, every walk
 //! is bounded, and a doubtful one ends in "not known". The target is never stopped or written to.
 
+pub mod containers;
+pub mod heap;
+pub mod holders;
 pub mod interpreter;
 pub mod layout;
+pub mod lines;
 pub mod memory;
+pub mod merge;
+pub mod places;
+pub mod reader;
+pub mod snapshot;
+pub mod strings;
+pub mod study;
+mod thread_slot;
+mod type_page;
+pub mod type_report;
+pub mod view;
+pub mod watch;

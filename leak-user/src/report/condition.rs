@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Process, Stack, Verdict};
+use super::{Process, Stack, Verdict, python::Python};
 use crate::{
     text::printable,
     units::{self, parse_rate, parse_size},
@@ -30,6 +30,35 @@ impl Condition {
     ) -> Option<String> {
         let has_ended = |pid| processes.iter().any(|process| process.pid == pid && !process.alive);
         conditions.iter().find_map(|condition| condition.holds(&has_ended, stacks.clone()))
+    }
+
+    /// The first of the conditions that holds for what Python code holds, in a sentence.
+    pub fn first_of_python(conditions: &[Self], python: &Python) -> Option<String> {
+        conditions.iter().find_map(|condition| condition.holds_for(python))
+    }
+
+    fn holds_for(self, python: &Python) -> Option<String> {
+        let holders = python.holders.iter().map(|holder| (holder.verdict, holder.bytes_per_s));
+        let all = holders.chain(python.cycles.iter().map(|cycle| (cycle.verdict, cycle.bytes_per_s)));
+        let rates: Vec<f64> = match self {
+            Self::Leak => all.filter(|(verdict, _)| *verdict == Verdict::Leak).map(|(_, rate)| rate).collect(),
+            Self::Growth(limit) => all
+                .filter(|(verdict, rate)| matches!(verdict, Verdict::Leak | Verdict::Growing) && *rate >= limit)
+                .map(|(_, rate)| rate)
+                .collect(),
+            // The blocks that hold Python's objects are counted where they were allocated.
+            Self::Bytes(_) => return None,
+        };
+        let fastest = units::rate(rates.iter().copied().fold(0.0, f64::max));
+        let count = units::plural(rates.len() as u64, "Python container");
+        match self {
+            _ if rates.is_empty() => None,
+            Self::Growth(limit) => Some(format!(
+                "--fail-on growth: {count} found to grow by {} or more, up to {fastest}",
+                units::rate(limit)
+            )),
+            _ => Some(format!("--fail-on leak: {count} found to leak, by up to {fastest}")),
+        }
     }
 
     fn holds<'a>(

@@ -8,6 +8,7 @@ pub(crate) mod folded;
 mod groups;
 pub(crate) mod json;
 mod outlook;
+pub mod python;
 mod render;
 mod table;
 
@@ -62,6 +63,9 @@ pub struct Report {
     /// The processes by what they have in common, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<Groups>,
+    /// What the heaps of interpreters hold, where a traced process runs Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<python::Python>,
     /// The stacks, in the order asked for, after filters.
     pub stacks: Vec<Stack>,
 }
@@ -91,6 +95,7 @@ impl Report {
             walks,
             outlook: Outlook::default(),
             groups: None,
+            python: None,
             stacks: Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Stack, Verdict};
+use super::{Stack, Verdict, python::Python};
 use crate::{
     growth::Severity,
     process::memory_use::Memory,
@@ -35,6 +35,16 @@ pub struct Outlook {
     pub growing: u64,
     /// Bytes a second by which those that leak do or, where none does, by which those that grow do.
     pub bytes_per_s: f64,
+    /// Python containers, and types of objects that nothing holds, that leak.
+    #[serde(default)]
+    pub python_leaking: u64,
+    /// Those that grow and may come to rest.
+    #[serde(default)]
+    pub python_growing: u64,
+    /// Bytes a second by which those that leak do or, where none does, by which those that grow do. Not to be added to
+    /// `bytes_per_s`: the same memory may be in a stack that has asked for it.
+    #[serde(default)]
+    pub python_bytes_per_s: f64,
     /// The limit that is reached first at this rate, if one is.
     pub limit: Option<Limit>,
 }
@@ -92,7 +102,24 @@ impl Outlook {
             growing,
             bytes_per_s,
             limit,
+            ..Self::default()
         }
+    }
+
+    /// With what Python code holds, too.
+    #[must_use]
+    pub fn with_python(mut self, python: &Python) -> Self {
+        let holders = python.holders.iter().map(|holder| (holder.verdict, holder.confidence, holder.bytes_per_s));
+        let cycles = python.cycles.iter().map(|cycle| (cycle.verdict, cycle.confidence, cycle.bytes_per_s));
+        let all: Vec<_> = holders.chain(cycles).collect();
+        let number = |wanted| all.iter().filter(|(verdict, ..)| *verdict == wanted).count() as u64;
+        (self.python_leaking, self.python_growing) = (number(Verdict::Leak), number(Verdict::Growing));
+        let what = if self.python_leaking > 0 { Verdict::Leak } else { Verdict::Growing };
+        let rising = all.iter().filter(|(verdict, ..)| *verdict == what);
+        self.python_bytes_per_s = rising.map(|(.., rate)| rate.max(0.0)).sum::<f64>().min(f64::MAX);
+        let severities = all.iter().map(|(verdict, confidence, _)| Severity::of(*verdict, *confidence));
+        self.severity = severities.max().unwrap_or_default().max(self.severity);
+        self
     }
 
     /// Of each of these processes, the bytes a second by which its stacks that leak do or, where none does, by which those
@@ -113,6 +140,25 @@ impl Outlook {
 
     /// What it is, in words without a full stop, but for how bad; none where there is no stack.
     pub fn words(&self) -> Option<String> {
+        let Some(python) = self.python_words() else { return self.stack_words() };
+        let stacks = (self.leaking + self.growing > 0).then(|| self.stack_words()).flatten();
+        Some(stacks.map_or_else(|| python.clone(), |stacks| format!("{python}; {stacks}")))
+    }
+
+    /// What Python code holds, in words.
+    fn python_words(&self) -> Option<String> {
+        let fast = rate(self.python_bytes_per_s);
+        let fast = fast.trim_start_matches('+');
+        match (self.python_leaking, self.python_growing) {
+            (0, 0) => None,
+            (0, 1) => Some(format!("1 Python container grows by {fast}")),
+            (0, growing) => Some(format!("{} grow by {fast}", plural(growing, "Python container"))),
+            (1, _) => Some(format!("1 Python container leaks {fast}")),
+            (leaking, _) => Some(format!("{} leak {fast}", plural(leaking, "Python container"))),
+        }
+    }
+
+    fn stack_words(&self) -> Option<String> {
         let fast = || rate(self.bytes_per_s).trim_start_matches('+').to_owned();
         let what = match (self.leaking, self.growing) {
             (0, 0) if self.judged > 0 => return Some(format!("nothing leaks or grows, of {}", self.of_judged())),
@@ -192,6 +238,17 @@ mod tests {
         assert_eq!(both.words().unwrap(), "1 stack leaks 1.0 MiB/s, 1 more grows");
         let one = of(&[GROWING, GROWING], &[]);
         assert_eq!((one.severity, one.words().unwrap()), (Severity::Warning, "2 stacks grow by 8.0 MiB/s".to_owned()));
+    }
+
+    #[test]
+    fn a_container_that_leaks_is_as_bad_as_a_stack() {
+        let python = crate::report::python::sample::sessions();
+        let quiet = of(&[CHURN], &[]).with_python(&python);
+        assert_eq!(quiet.severity, Severity::Critical);
+        assert_eq!(quiet.words().unwrap(), "1 Python container leaks 310.0 KiB/s");
+        let both = of(&[LEAK], &[]).with_python(&python);
+        assert_eq!(both.words().unwrap(), "1 Python container leaks 310.0 KiB/s; 1 stack leaks 1.0 MiB/s");
+        assert_eq!(of(&[LEAK], &[]).with_python(&Python::default()), of(&[LEAK], &[]));
     }
 
     #[test]

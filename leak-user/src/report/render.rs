@@ -215,6 +215,7 @@ pub(crate) mod sample {
             walks: Walks { whole: 9_866_667, no_rule: 9_876, ..Walks::default() },
             outlook: Outlook::of(stacks.iter().map(Stack::told), || vec![left]),
             groups: None,
+            python: None,
             stacks,
         }
     }

@@ -10,6 +10,7 @@ mod below;
 mod groups;
 pub(crate) mod header;
 pub(crate) mod page;
+mod python;
 
 use std::{
     fmt::Write as _,
@@ -38,6 +39,9 @@ pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<(
         page.paragraph("", &no_stacks(report), Ink::Plain);
     } else {
         stacks(&mut page, report);
+    }
+    if let Some(told) = &report.python {
+        python::python(&mut page, told);
     }
     if !report.last {
         // The next report follows.

@@ -23,7 +23,8 @@ impl View {
 
     /// What all stacks amount to at the last snapshot.
     pub fn outlook(&self) -> Outlook {
-        Outlook::of(self.stacks.iter().map(told), || self.last().memory.clone())
+        let outlook = Outlook::of(self.stacks.iter().map(told), || self.last().memory.clone());
+        self.last().report.python.as_ref().map_or(outlook, |python| outlook.with_python(python))
     }
 }
 

@@ -141,13 +141,17 @@ impl Draft {
             .collect();
         let sort = selection.sort.unwrap_or(if gaps.is_empty() { SortBy::Size } else { SortBy::Growth });
         report.mode.sorted_by = sort.name().into();
-        let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack));
+        let failure = Condition::first_of(fail_on, &report.processes, &shown.iter().map(|(.., stack)| stack))
+            .or_else(|| Condition::first_of_python(fail_on, report.python.as_ref()?));
         let told = shown.iter().map(|(.., stack)| stack.told());
         let rates = Outlook::rates(report.processes.iter().map(|process| process.pid), told.clone());
         for (process, rate) in report.processes.iter_mut().zip(rates) {
             process.bytes_per_s = Some(rate);
         }
         report.outlook = Outlook::of(told, || fleet.pids().into_iter().map(limits_of).collect());
+        if let Some(python) = &report.python {
+            report.outlook = report.outlook.with_python(python);
+        }
         report.groups = selection.by.map(|by| {
             let names = fleet.kinship(by);
             let name = |process: &report::Process| names.get(&process.pid).cloned().unwrap_or_default();

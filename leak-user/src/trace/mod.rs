@@ -13,10 +13,12 @@ mod draft;
 mod files;
 mod fleet;
 mod governor;
+mod interpreters;
 mod launch;
 mod marks;
 mod newcomers;
 mod passage;
+mod pythons;
 mod recording;
 mod removal;
 mod reporter;
@@ -67,6 +69,7 @@ use cost::CostMeter;
 use fleet::{Fleet, Fork};
 use governor::Governor;
 pub use governor::Sample;
+use interpreters::Interpreters;
 use marks::Marks;
 use newcomers::Newcomers;
 use recording::Recording;
@@ -110,6 +113,8 @@ pub struct Plan {
     pub wanted: Option<Wanted>,
     /// Whether processes that a traced one makes are traced too.
     pub follow_fork: bool,
+    /// Whether a process that is named runs Python.
+    pub python: bool,
     /// Which stacks a report shows.
     pub selection: Selection,
     /// What is kept in a session, if anything is.
@@ -151,6 +156,7 @@ pub struct Trace {
     recorder: Option<Recorder>,
     recording: Recording,
     newcomers: Newcomers,
+    interpreters: Interpreters,
     board: Option<TraceBoard>,
 }
 
@@ -178,6 +184,7 @@ impl Trace {
             walk: plan.walk,
             may_sample,
             newcomers: plan.wanted.is_some(),
+            python: plan.python,
         };
         let (mut kernel, mut upward, tables) = Kernel::load(settings, notices)?;
         let hit_cost = calibrate::measure(&mut kernel, &mut upward);
@@ -204,6 +211,7 @@ impl Trace {
             recorder,
             recording,
             newcomers: Newcomers::default(),
+            interpreters: Interpreters::start()?,
             board: None,
         })
     }
@@ -232,7 +240,8 @@ impl Trace {
         memory::give_back();
         let target_cpu = self.fleet.cpu();
         self.cost.begin(self.fleet.hits(|slot| self.upward.hits.of(slot))?, target_cpu);
-        let reporter = Reporter::start(renderer, self.recorder.take(), self.board.take(), self.notices)?;
+        let interpreted = self.fleet.means.pythons.frames.clone();
+        let reporter = Reporter::start(renderer, self.recorder.take(), self.board.take(), self.notices, interpreted)?;
         let end = self.follow(&reporter).await?;
         // Twice, for a free that is set aside while the ring is read is told by the next reading.
         self.drain()?;
@@ -295,7 +304,10 @@ impl Trace {
                         request.granted();
                     }
                 }
-                _ = history.tick() => self.tick_histories(),
+                _ = history.tick() => {
+                    self.tick_histories();
+                    self.interpreters.follow(self.fleet.pids());
+                }
                 _ = sweep.tick() => {
                     let idle = self.ledger.sweep();
                     self.upward.known.forget(&idle)?;
@@ -376,7 +388,8 @@ impl Trace {
                 _ => {}
             }
             recording.note(record, |slot| fleet.pid(slot).unwrap_or(0));
-            ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, frames));
+            let id = if let Record::Stack { id, .. } = record { *id } else { 0 };
+            ledger.enter(record, |process, generation, frames| fleet.locate(process, generation, id, frames));
         })?;
         forgotten?;
         self.recording.note_spilled(&set_aside, |slot| self.fleet.pid(slot).unwrap_or(0));
@@ -464,6 +477,7 @@ impl Trace {
             draft::walks(&counts),
             mode,
         );
+        report.python = self.interpreters.told();
         report.last = last;
         report.label = label.map(str::to_owned);
         Ok(report)

@@ -26,11 +26,16 @@ pub fn why(page: &mut Page, stack: &Stack) {
 
 /// Writes the frames of a stack, one a line, innermost first.
 pub fn frames(page: &mut Page, stack: &Stack) {
-    let room = page.width - MARGIN.len();
     if stack.frames.is_empty() {
         page.line(&format!("{MARGIN}(no frames were recorded)"));
     }
-    let lines: Vec<_> = stack.frames.iter().map(|frame| (name(frame), location(frame, room / 2))).collect();
+    frame_lines(page, &stack.frames);
+}
+
+/// Writes frames, one a line.
+pub fn frame_lines(page: &mut Page, frames: &[Frame]) {
+    let room = page.width - MARGIN.len();
+    let lines: Vec<_> = frames.iter().map(|frame| (name(frame), location(frame, room / 2))).collect();
     // Locations stand below each other, but for the few whose function is very long.
     let names = lines.iter().map(|(name, _)| columns(name));
     let aligned = names.filter(|name| *name <= room / 2).max().unwrap_or(0);

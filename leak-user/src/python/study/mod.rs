@@ -1,0 +1,186 @@
+//! An interpreter followed over time: its heap is read again and again, what grows is named, and the containers that grow
+//! the most are watched for the lines that add to them.
+//!
+//! It promises that a container is only said to leak that the program reaches by a name, that grew at each reading and
+//! never shrank. It leaves out when to read ([`Study::next`] says when it would), and where the readings go.
+
+mod judge;
+mod memory;
+mod past;
+mod watched;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use self::{
+    judge::{Known, Names, Unheld},
+    past::Past,
+    watched::{Sort, Spot, Watched},
+};
+use super::{
+    heap::Heap,
+    holders::{Ended, Limits, Scan, Unreached, Walk, unreached},
+    interpreter::Interpreter,
+    snapshot::Snapshot,
+    view::View,
+};
+use crate::report::python::{self as report, Cycle, Holder, Python, Reading, TypeCount};
+
+/// Pauses between the first readings; then the last of them holds.
+const PAUSES: [Duration; 8] = [
+    Duration::from_secs(2),
+    Duration::from_secs(3),
+    Duration::from_secs(3),
+    Duration::from_secs(4),
+    Duration::from_secs(4),
+    Duration::from_secs(5),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+];
+
+/// A reading may take one part in so many of the time: of one processor, which is not the target's.
+const REST: u32 = 10;
+
+/// Most objects and most time of a walk from the program's names.
+const LIMITS: Limits = Limits { objects: 4 << 20, time: Duration::from_secs(5) };
+
+/// Types that are told.
+const TYPES_TOLD: usize = 25;
+
+/// An interpreter, and what was found so far.
+pub struct Study {
+    interpreter: Interpreter,
+    began: Instant,
+    past: Past,
+    names: Names,
+    watched: Watched,
+    made: Watched,
+    next: Instant,
+    is_over: bool,
+    about: report::Interpreter,
+    types: Vec<TypeCount>,
+    known: Vec<Known>,
+    unheld: Vec<Unheld>,
+}
+
+impl Study {
+    /// Of an interpreter that was not read yet.
+    pub fn begin(interpreter: Interpreter) -> Self {
+        let now = Instant::now();
+        let about = report::Interpreter {
+            pid: interpreter.pid,
+            version: Some(interpreter.version.to_string()),
+            state: Reading::Waiting,
+            why: None,
+            scans: 0,
+            scan_s: 0.0,
+            live_blocks: 0,
+            live_bytes: 0,
+        };
+        Self {
+            interpreter,
+            began: now,
+            past: Past::default(),
+            names: Names::default(),
+            watched: Watched::new(Sort::Containers),
+            made: Watched::new(Sort::Types),
+            next: now,
+            is_over: false,
+            about,
+            types: Vec::new(),
+            known: Vec::new(),
+            unheld: Vec::new(),
+        }
+    }
+
+    /// When to read next; never again once the process is gone.
+    pub const fn next(&self) -> Option<Instant> {
+        if self.is_over { None } else { Some(self.next) }
+    }
+
+    /// Reads no more: the process is gone. What is known stays.
+    pub fn end(&mut self) {
+        self.is_over = true;
+        self.watched.end(&self.interpreter);
+        self.made.end(&self.interpreter);
+    }
+
+    /// Reads the heap once more. Where that fails, what is known stays and the reason is told.
+    pub fn read(&mut self) {
+        let began = Instant::now();
+        match self.try_read() {
+            Ok(()) => {
+                self.about.state = Reading::Read;
+                self.about.why = self.watched.refusal().or_else(|| self.made.refusal());
+            }
+            Err(error) => {
+                self.about.why = Some(format!("{error:#}"));
+                if self.about.scans == 0 {
+                    self.about.state = Reading::Refused;
+                }
+            }
+        }
+        let pause = PAUSES[(self.about.scans as usize).saturating_sub(1).min(PAUSES.len() - 1)];
+        self.next = Instant::now() + pause.max(began.elapsed() * REST);
+    }
+
+    fn try_read(&mut self) -> Result<()> {
+        let snapshot = Snapshot::take(&self.interpreter, memory::most_bytes())?;
+        let heap = Heap::scan(&self.interpreter, &snapshot)?;
+        let view = View::new(&self.interpreter, &heap);
+        let seconds = snapshot.at.saturating_duration_since(self.began).as_secs_f64();
+        self.past.add(Scan::of(&view, seconds));
+        self.about.scans += 1;
+        self.about.scan_s = (snapshot.took + heap.took).as_secs_f64();
+        (self.about.live_blocks, self.about.live_bytes) = (heap.live_blocks, heap.live_bytes);
+        let growing = self.past.growth();
+        self.types = judge::types(self.interpreter.pid, self.past.last(), &growing.types, TYPES_TOLD);
+        self.known = self.names.judge(&view, &self.past, &growing.containers, LIMITS);
+        self.unheld = self.unheld(&view, &growing.types);
+        let spots: Vec<Spot> = self.known.iter().map(Known::spot).collect();
+        self.watched.choose(&self.interpreter, &spots);
+        let spots: Vec<Spot> =
+            self.unheld.iter().map(|unheld| Spot { address: unheld.address, word: unheld.address }).collect();
+        self.made.choose(&self.interpreter, &spots);
+        Ok(())
+    }
+
+    /// Types that leak, and of whose objects nothing that was found to grow is full.
+    fn unheld(&self, view: &View<'_>, types: &[super::holders::TypeGrowth]) -> Vec<Unheld> {
+        let is_held = |name: &str| self.known.iter().any(|known| known.holds(name));
+        let suspects: Vec<_> = types.iter().filter(|of| judge::is_suspect(of) && !is_held(&of.name)).collect();
+        if suspects.is_empty() {
+            return Vec::new();
+        }
+        let mut walk = Walk::new(view, LIMITS);
+        if walk.run(&[u64::MAX]) != Ended::Whole {
+            return Vec::new();
+        }
+        let kinds: Vec<u64> = suspects.iter().map(|of| of.address).collect();
+        let found: Vec<Unreached> = unreached(view, &walk, &kinds);
+        judge::unheld(self.interpreter.pid, &suspects, &found)
+    }
+
+    /// Reads what the watch has seen.
+    pub fn refresh(&mut self) {
+        self.watched.read(&self.interpreter);
+        self.made.read(&self.interpreter);
+    }
+
+    /// Adds what is known to a report.
+    pub fn tell(&self, python: &mut Python) {
+        python.interpreters.push(self.about.clone());
+        python.types.extend(self.types.iter().cloned());
+        let cycles = self.unheld.iter().map(|unheld| {
+            let (_, _, added) = self.made.of(unheld.address);
+            Cycle { added, ..unheld.told.clone() }
+        });
+        python.cycles.extend(cycles);
+        let holders = self.known.iter().map(|known| {
+            let (additions, removals, added) = self.watched.of(known.address());
+            Holder { additions, removals, added, ..known.told(self.interpreter.pid) }
+        });
+        python.holders.extend(holders);
+    }
+}

@@ -1,0 +1,214 @@
+//! The interpreters of the traced processes, followed by a thread of its own: the trace tells it who is there and takes
+//! what it knows into its reports.
+//!
+//! It promises that nothing here slows the trace or the target: a reading takes leaktrace's own time, one process after the
+//! other. Where there is no Python, it finds that out once and does nothing more.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    python::{
+        interpreter::{File, Interpreter},
+        study::Study,
+    },
+    report::python::{Interpreter as About, Python, Reading},
+};
+
+/// What the watch has seen is read this often.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// A process in which there is no interpreter yet is looked at again after this long, so often: it may only just begin.
+const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+
+enum Word {
+    Came(u32),
+    Went(u32),
+}
+
+/// See the module.
+pub struct Interpreters {
+    words: Option<Sender<Word>>,
+    told: Arc<Mutex<Option<Python>>>,
+    thread: Option<JoinHandle<()>>,
+    pids: Vec<u32>,
+}
+
+impl Interpreters {
+    /// Starts the thread.
+    pub fn start() -> Result<Self> {
+        let (words, said) = channel();
+        let told = Arc::new(Mutex::new(None));
+        let clerk = Clerk { told: Arc::clone(&told), followed: BTreeMap::new(), others: HashSet::new() };
+        let thread = thread::Builder::new()
+            .name("python".into())
+            .spawn(move || clerk.work(&said))
+            .context("no thread could be started to read interpreters")?;
+        Ok(Self { words: Some(words), told, thread: Some(thread), pids: Vec::new() })
+    }
+
+    /// Says which processes are traced now.
+    pub fn follow(&mut self, pids: Vec<u32>) {
+        let Some(words) = &self.words else { return };
+        // An error means that the thread has ended; then there is nothing to tell.
+        for pid in pids.iter().filter(|pid| !self.pids.contains(pid)) {
+            let _ = words.send(Word::Came(*pid));
+        }
+        for pid in self.pids.iter().filter(|pid| !pids.contains(pid)) {
+            let _ = words.send(Word::Went(*pid));
+        }
+        self.pids = pids;
+    }
+
+    /// What is known now, if any of the processes runs Python.
+    pub fn told(&self) -> Option<Python> {
+        lock(&self.told).clone()
+    }
+}
+
+impl Drop for Interpreters {
+    fn drop(&mut self) {
+        self.words = None;
+        if let Some(thread) = self.thread.take() {
+            // It says nothing, whichever way it ends.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock(told: &Mutex<Option<Python>>) -> MutexGuard<'_, Option<Python>> {
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's own.
+struct Clerk {
+    told: Arc<Mutex<Option<Python>>>,
+    followed: BTreeMap<u32, Followed>,
+    /// Files in which there is no interpreter.
+    others: HashSet<File>,
+}
+
+enum Followed {
+    /// No interpreter was found so far; when to look again, and how often that was done.
+    Looking(Instant, usize),
+    Studied(Box<Study>),
+    /// It cannot be read, and why.
+    Refused(About),
+}
+
+impl Clerk {
+    fn work(mut self, words: &Receiver<Word>) {
+        loop {
+            let wait = self.next().saturating_duration_since(Instant::now()).min(REFRESH);
+            match words.recv_timeout(wait) {
+                Ok(Word::Came(pid)) => {
+                    self.followed.insert(pid, Followed::Looking(Instant::now(), 0));
+                    continue;
+                }
+                Ok(Word::Went(pid)) => {
+                    // What is known of it stays in the reports.
+                    self.end(pid);
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.look();
+            *lock(&self.told) = self.report();
+        }
+    }
+
+    fn next(&self) -> Instant {
+        let next = self.followed.values().filter_map(|followed| match followed {
+            Followed::Looking(at, _) => Some(*at),
+            Followed::Studied(study) => study.next(),
+            Followed::Refused(_) => None,
+        });
+        next.min().unwrap_or_else(|| Instant::now() + REFRESH)
+    }
+
+    /// Reads the one interpreter that has waited longest, and what all watches have seen.
+    fn look(&mut self) {
+        let now = Instant::now();
+        for (pid, followed) in &mut self.followed {
+            if let Followed::Looking(at, times) = followed
+                && *at <= now
+            {
+                *followed = found(*pid, *times, &mut self.others);
+            }
+        }
+        self.followed
+            .retain(|_, followed| !matches!(followed, Followed::Looking(_, times) if *times > LOOK_AGAIN.len()));
+        let studies = self.followed.values_mut().filter_map(|followed| match followed {
+            Followed::Studied(study) => Some(study),
+            _ => None,
+        });
+        let mut due = None;
+        for study in studies {
+            study.refresh();
+            if let Some(next) = study.next().filter(|next| *next <= now)
+                && due.as_ref().is_none_or(|(earliest, _)| next < *earliest)
+            {
+                due = Some((next, study));
+            }
+        }
+        if let Some((_, study)) = due {
+            study.read();
+        }
+    }
+
+    fn end(&mut self, pid: u32) {
+        match self.followed.get_mut(&pid) {
+            Some(Followed::Studied(study)) => study.end(),
+            Some(Followed::Looking(..)) => {
+                self.followed.remove(&pid);
+            }
+            Some(Followed::Refused(_)) | None => {}
+        }
+    }
+
+    fn report(&self) -> Option<Python> {
+        let mut python = Python::default();
+        for followed in self.followed.values() {
+            match followed {
+                Followed::Studied(study) => study.tell(&mut python),
+                Followed::Refused(about) => python.interpreters.push(about.clone()),
+                Followed::Looking(..) => {}
+            }
+        }
+        python.holders.sort_by(|a, b| b.bytes_per_s.total_cmp(&a.bytes_per_s));
+        python.cycles.sort_by(|a, b| b.bytes_per_s.total_cmp(&a.bytes_per_s));
+        (!python.is_empty()).then_some(python)
+    }
+}
+
+fn found(pid: u32, times: usize, others: &mut HashSet<File>) -> Followed {
+    match Interpreter::find_beside(pid, others) {
+        Ok(Some(interpreter)) => Followed::Studied(Box::new(Study::begin(interpreter))),
+        Ok(None) => {
+            let pause = LOOK_AGAIN.get(times).copied().unwrap_or_default();
+            Followed::Looking(Instant::now() + pause, times + 1)
+        }
+        // It may have been caught as it began.
+        Err(_) if times < LOOK_AGAIN.len() => Followed::Looking(Instant::now() + LOOK_AGAIN[times], times + 1),
+        Err(error) => Followed::Refused(About {
+            pid,
+            version: None,
+            state: Reading::Refused,
+            why: Some(format!("{error:#}")),
+            scans: 0,
+            scan_s: 0.0,
+            live_blocks: 0,
+            live_bytes: 0,
+        }),
+    }
+}
