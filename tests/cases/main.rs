@@ -27,6 +27,7 @@ mod overload;
 mod package;
 mod page;
 mod push;
+mod python;
 mod redis;
 mod report;
 mod room;

@@ -42,6 +42,13 @@ impl Target {
         self.running.wait()
     }
 
+    /// Closes its standard input, which ends it; waits until it has ended.
+    pub fn end(self) -> ExitStatus {
+        let Self { mut running, input, output } = self;
+        drop((input, output));
+        running.wait()
+    }
+
     /// Kills it; it stays a zombie as long as this lives.
     pub fn kill(&mut self) {
         self.running.signal(rustix::process::Signal::KILL);
