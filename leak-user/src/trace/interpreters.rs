@@ -2,7 +2,8 @@
 //! what it knows into its reports.
 //!
 //! It promises that nothing here slows the trace or the target: a reading takes leaktrace's own time, one process after the
-//! other. Where there is no Python, it finds that out once and does nothing more.
+//! other, and of that no more than a tenth of a processor however many there are. Where there is no Python, it finds that
+//! out once and does nothing more. The end of a trace does not wait for it.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,9 @@ use crate::{
 /// What the watch has seen is read this often.
 const REFRESH: Duration = Duration::from_secs(1);
 
+/// After a reading, it rests for so many times as long as that took.
+const REST: u32 = 9;
+
 /// A process in which there is no interpreter yet is looked at again after this long, so often: it may only just begin.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 
@@ -37,9 +41,8 @@ enum Word {
 
 /// See the module.
 pub struct Interpreters {
-    words: Option<Sender<Word>>,
+    words: Sender<Word>,
     told: Arc<Mutex<Option<Python>>>,
-    thread: Option<JoinHandle<()>>,
     pids: Vec<u32>,
 }
 
@@ -48,23 +51,28 @@ impl Interpreters {
     pub fn start() -> Result<Self> {
         let (words, said) = channel();
         let told = Arc::new(Mutex::new(None));
-        let clerk = Clerk { told: Arc::clone(&told), followed: BTreeMap::new(), others: HashSet::new() };
-        let thread = thread::Builder::new()
+        let clerk = Clerk {
+            told: Arc::clone(&told),
+            followed: BTreeMap::new(),
+            others: HashSet::new(),
+            rests_until: Instant::now(),
+        };
+        // It ends by itself when nobody tells it anything any more.
+        thread::Builder::new()
             .name("python".into())
             .spawn(move || clerk.work(&said))
             .context("no thread could be started to read interpreters")?;
-        Ok(Self { words: Some(words), told, thread: Some(thread), pids: Vec::new() })
+        Ok(Self { words, told, pids: Vec::new() })
     }
 
     /// Says which processes are traced now.
     pub fn follow(&mut self, pids: Vec<u32>) {
-        let Some(words) = &self.words else { return };
         // An error means that the thread has ended; then there is nothing to tell.
         for pid in pids.iter().filter(|pid| !self.pids.contains(pid)) {
-            let _ = words.send(Word::Came(*pid));
+            let _ = self.words.send(Word::Came(*pid));
         }
         for pid in self.pids.iter().filter(|pid| !pids.contains(pid)) {
-            let _ = words.send(Word::Went(*pid));
+            let _ = self.words.send(Word::Went(*pid));
         }
         self.pids = pids;
     }
@@ -72,16 +80,6 @@ impl Interpreters {
     /// What is known now, if any of the processes runs Python.
     pub fn told(&self) -> Option<Python> {
         lock(&self.told).clone()
-    }
-}
-
-impl Drop for Interpreters {
-    fn drop(&mut self) {
-        self.words = None;
-        if let Some(thread) = self.thread.take() {
-            // It says nothing, whichever way it ends.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -95,6 +93,7 @@ struct Clerk {
     followed: BTreeMap<u32, Followed>,
     /// Files in which there is no interpreter.
     others: HashSet<File>,
+    rests_until: Instant,
 }
 
 enum Followed {
@@ -130,7 +129,7 @@ impl Clerk {
     fn next(&self) -> Instant {
         let next = self.followed.values().filter_map(|followed| match followed {
             Followed::Looking(at, _) => Some(*at),
-            Followed::Studied(study) => study.next(),
+            Followed::Studied(study) => study.next().map(|next| next.max(self.rests_until)),
             Followed::Refused(_) => None,
         });
         next.min().unwrap_or_else(|| Instant::now() + REFRESH)
@@ -155,7 +154,7 @@ impl Clerk {
         let mut due = None;
         for study in studies {
             study.refresh();
-            if let Some(next) = study.next().filter(|next| *next <= now)
+            if let Some(next) = study.next().filter(|next| *next <= now && self.rests_until <= now)
                 && due.as_ref().is_none_or(|(earliest, _)| next < *earliest)
             {
                 due = Some((next, study));
@@ -163,6 +162,7 @@ impl Clerk {
         }
         if let Some((_, study)) = due {
             study.read();
+            self.rests_until = Instant::now() + now.elapsed() * REST;
         }
     }
 

@@ -2,7 +2,7 @@
 //! the most are watched for the lines that add to them.
 //!
 //! It promises that a container is only said to leak that the program reaches by a name, that grew at each reading and
-//! never shrank. It leaves out when to read ([`Study::next`] says when it would), and where the readings go.
+//! never shrank. It leaves out when to read ([`Study::next`] says when it would, if there were nothing else to do), and where the readings go.
 
 mod judge;
 mod memory;
@@ -38,9 +38,6 @@ const PAUSES: [Duration; 8] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
 ];
-
-/// A reading may take one part in so many of the time: of one processor, which is not the target's.
-const REST: u32 = 10;
 
 /// Most objects and most time of a walk from the program's names.
 const LIMITS: Limits = Limits { objects: 4 << 20, time: Duration::from_secs(5) };
@@ -108,7 +105,6 @@ impl Study {
 
     /// Reads the heap once more. Where that fails, what is known stays and the reason is told.
     pub fn read(&mut self) {
-        let began = Instant::now();
         match self.try_read() {
             Ok(()) => {
                 self.about.state = Reading::Read;
@@ -122,7 +118,7 @@ impl Study {
             }
         }
         let pause = PAUSES[(self.about.scans as usize).saturating_sub(1).min(PAUSES.len() - 1)];
-        self.next = Instant::now() + pause.max(began.elapsed() * REST);
+        self.next = Instant::now() + pause;
     }
 
     fn try_read(&mut self) -> Result<()> {
