@@ -2,7 +2,7 @@
 //!
 //! Promises a line of figures for each function that allocates for itself (see `site`) with where it is below, those that
 //! hold most first. `HELD` is what was allocated there; `TOTAL` is that of all stacks that the function is anywhere on, so
-//! a function that only calls others has a total and no row: `tree` shows it.
+//! a function that only calls others has a total and no row: `tree` shows it. Below, what Python code holds.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     growth::Verdict,
     report::{
-        Style,
+        Style, interpreters,
         page::{Ink, Page},
     },
     session::{StackView, View},
@@ -58,6 +58,9 @@ pub fn summary(view: &View, style: Style, top: usize, out: &mut dyn Write) -> io
         page.line("");
         table(&mut page, &functions[..functions.len().min(top)], all.held_bytes);
         rest(&mut page, functions.get(top..).unwrap_or_default());
+    }
+    if let Some(python) = &view.last().report.python {
+        interpreters::python(&mut page, python);
     }
     out.write_all(page.text.as_bytes())
 }

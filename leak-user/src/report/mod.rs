@@ -29,7 +29,7 @@ pub use outlook::{Limit, Limiter, Outlook, Told};
 #[cfg(test)]
 pub(crate) use render::sample;
 pub use render::{Format, Renderer, Style};
-pub(crate) use table::{header, page};
+pub(crate) use table::{header, page, python as interpreters};
 
 /// The state of one trace at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

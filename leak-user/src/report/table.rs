@@ -10,7 +10,7 @@ mod below;
 mod groups;
 pub(crate) mod header;
 pub(crate) mod page;
-mod python;
+pub(crate) mod python;
 
 use std::{
     fmt::Write as _,
