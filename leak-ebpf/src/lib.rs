@@ -16,8 +16,8 @@ mod slot;
 pub use counter::{COUNTERS, Counter};
 pub use hits::Hits;
 pub use python_wire::{
-    ENTERED, FRAME_BYTES, MAX_PYTHON_FRAMES, MAX_PYTHON_STACKS, MAX_PYTHON_STEPS, MAX_WATCHED_WORDS, MAX_WRITERS,
-    NOWHERE, Places, PythonCall, PythonStack, Seen, UNSEEN, UNWATCHED, WriterKey, Writes,
+    ENTERED, FRAME_BYTES, MAX_MADE, MAX_PYTHON_FRAMES, MAX_PYTHON_STACKS, MAX_PYTHON_STEPS, MAX_WATCHED_WORDS,
+    MAX_WRITERS, Made, NOWHERE, Places, PythonCall, PythonStack, Seen, UNSEEN, UNWATCHED, WriterKey, Writes,
 };
 pub use record::{Frames, Record};
 pub use sample::{ALWAYS, EXACT, MAX_PERIOD, Sampling};

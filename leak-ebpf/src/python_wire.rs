@@ -136,6 +136,19 @@ pub struct WriterKey {
     pub word: u64,
 }
 
+/// Most objects that are remembered with the stack that made them, until user space has looked for them.
+pub const MAX_MADE: u32 = 1 << 16;
+
+/// Which stack made an object.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The stack and the type, by its place among the watched ones.
+    pub by: WriterKey,
+    /// Which of all that were made it is: what takes the place of another has another number.
+    pub number: u64,
+}
+
 /// What a stack has done to a watched word.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +181,7 @@ const _: () = {
     assert!(size_of::<Places>() == 8 * 15);
     assert!(size_of::<PythonCall>() == 16);
     assert!(size_of::<WriterKey>() == 16);
+    assert!(size_of::<Made>() == 24);
     assert!(size_of::<Seen>() == 16);
     assert!(size_of::<PythonStack>() == 8 + 16 * MAX_PYTHON_FRAMES);
     assert!(size_of::<Writes>() == 16 + size_of::<PythonStack>());

@@ -2,8 +2,8 @@
 //!
 //! They are loaded for themselves, for one process at a time. Each write traps into `write`, which compares the word with
 //! what it was, walks the Python stack, and adds the difference to that stack's sums: nothing is sent, and nobody is
-//! woken. A write is over before it traps, and the interpreter's lock keeps others from writing meanwhile. What grows
-//! in no container is told by `instance`: which line makes objects of a type.
+//! woken. A write is over before it traps, and the interpreter's lock keeps others from writing meanwhile. Where there is
+//! no word to watch, `instance` tells which line makes objects of a type, and where those lie: user space sees which stay.
 #![no_std]
 #![no_main]
 #![expect(
@@ -18,13 +18,13 @@ mod repeat;
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
     helpers::bpf_probe_read_user,
-    macros::{map, perf_event, uprobe},
+    macros::{map, perf_event, uretprobe},
     maps::{Array, HashMap, PerCpuArray},
-    programs::{PerfEventContext, ProbeContext},
+    programs::{PerfEventContext, RetProbeContext},
 };
-use leak_ebpf::{MAX_WATCHED_WORDS, MAX_WRITERS, Places, Seen, UNSEEN, UNWATCHED, WriterKey, Writes};
+use leak_ebpf::{MAX_MADE, MAX_WATCHED_WORDS, MAX_WRITERS, Made, Places, Seen, UNSEEN, UNWATCHED, WriterKey, Writes};
 use python::Sheet;
 
 /// The addresses of the watched words, or of the types whose instances are counted; 0 where there is none.
@@ -44,6 +44,10 @@ static HITS: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map]
 static WRITERS: HashMap<WriterKey, Writes> = HashMap::with_max_entries(MAX_WRITERS, 0);
+
+/// The objects that `instance` has seen, by address, until user space takes them away.
+#[map]
+static MADE: HashMap<u64, Made> = HashMap::with_max_entries(MAX_MADE, BPF_F_NO_PREALLOC);
 
 /// Where the process's interpreter has its frames.
 #[map]
@@ -94,39 +98,50 @@ fn written(place: u32, addr: u64) -> Option<()> {
     if before == UNSEEN || before == now {
         return None;
     }
-    sum(place, now.saturating_sub(before), before.saturating_sub(now), seen)
+    sum(place, now.saturating_sub(before), before.saturating_sub(now), seen)?;
+    Some(())
 }
 
-/// On the function that makes instances of classes, whose type is its first argument.
-#[uprobe]
-pub fn instance(ctx: ProbeContext) -> u32 {
-    // SAFETY: the context of a program is valid while it runs.
-    let kind = unsafe { (*ctx.regs).rdi };
-    if let Some(hits) = HITS.get_ptr_mut(0) {
-        // SAFETY: the pointer is into the array, and who makes an instance holds the interpreter's lock.
-        unsafe { *hits += 1 };
-    }
-    let words = WORDS.load();
-    for (place, word) in words.iter().enumerate() {
-        if kind == *word {
-            let _ = made(place as u32);
-            return 0;
-        }
-    }
+/// Where the function that makes instances of classes returns one: an object begins with a count and its type.
+#[uretprobe]
+pub fn instance(ctx: RetProbeContext) -> u32 {
+    let _ = returned(&ctx);
     0
 }
 
 #[inline(always)]
-fn made(place: u32) -> Option<()> {
-    let seen = SEEN.get_ptr_mut(place)?;
-    // SAFETY: as in `instance`.
-    unsafe { (*seen).writes += 1 };
-    sum(place, 1, 0, seen)
+fn returned(ctx: &RetProbeContext) -> Option<()> {
+    // SAFETY: the context of a program is valid while it runs.
+    let object = unsafe { (*ctx.regs).rax };
+    let hits = HITS.get_ptr_mut(0)?;
+    // SAFETY: the pointer is into the array, and who makes an instance holds the interpreter's lock.
+    let number = unsafe {
+        *hits += 1;
+        *hits
+    };
+    // SAFETY: the helper fails on an address that is not the target's, such as null where there was no memory.
+    let kind = unsafe { bpf_probe_read_user((object as *const u64).wrapping_add(1)) }.ok()?;
+    let words = WORDS.load();
+    for (place, word) in words.iter().enumerate() {
+        if kind == *word {
+            return made(place as u32, object, number);
+        }
+    }
+    None
 }
 
-/// Adds to the sums of the stack that the running thread is in.
 #[inline(always)]
-fn sum(place: u32, added: u64, removed: u64, seen: *mut Seen) -> Option<()> {
+fn made(place: u32, object: u64, number: u64) -> Option<()> {
+    let seen = SEEN.get_ptr_mut(place)?;
+    // SAFETY: as in `returned`.
+    unsafe { (*seen).writes += 1 };
+    let by = sum(place, 1, 0, seen)?;
+    MADE.insert(object, Made { by, number }, u64::from(BPF_ANY)).ok()
+}
+
+/// Adds to the sums of the stack that the running thread is in. Gives the key of those, if there was room for them.
+#[inline(always)]
+fn sum(place: u32, added: u64, removed: u64, seen: *mut Seen) -> Option<WriterKey> {
     let scratch = SCRATCH.get_ptr_mut(0)?;
     // SAFETY: the pointer is to this processor's value, which no other program uses meanwhile.
     let scratch = unsafe { &mut *scratch };
@@ -138,15 +153,16 @@ fn sum(place: u32, added: u64, removed: u64, seen: *mut Seen) -> Option<()> {
             (*writes).added += added;
             (*writes).removed += removed;
         }
-        return Some(());
+        return Some(key);
     }
     let writes = &mut scratch.writes;
     (writes.added, writes.removed, writes.stack) = (added, removed, scratch.sheet.stack);
     if WRITERS.insert(key, writes, u64::from(BPF_NOEXIST)).is_err() {
         // SAFETY: as above.
         unsafe { (*seen).lost += added + removed };
+        return None;
     }
-    Some(())
+    Some(key)
 }
 
 #[panic_handler]

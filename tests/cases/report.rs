@@ -106,8 +106,14 @@ fn check_document(report: &Value) {
     check_members(&report["cost"], &cost);
     let walks = ["whole", "too_deep", "no_rule", "unsupported", "not_a_frame", "unreadable"];
     check_members(&report["walks"], &walks.map(|name| (name, "count")));
-    let stacks_of = ["judged", "young", "leaking", "growing"].map(|name| (name, "count"));
-    let outlook = [("severity", "good|warning|critical"), ("bytes_per_s", "number"), ("limit", "object|null")];
+    let stacks_of =
+        ["judged", "young", "leaking", "growing", "python_leaking", "python_growing"].map(|name| (name, "count"));
+    let outlook = [
+        ("severity", "good|warning|critical"),
+        ("bytes_per_s", "number"),
+        ("python_bytes_per_s", "number"),
+        ("limit", "object|null"),
+    ];
     check_members(&report["outlook"], &[&stacks_of[..], &outlook].concat());
     if let Some(limit) = report["outlook"].get("limit").filter(|limit| !limit.is_null()) {
         check_members(limit, &[("of", "cgroup|system"), ("bytes", "count"), ("seconds_left", "number")]);

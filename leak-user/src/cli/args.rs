@@ -328,7 +328,8 @@ impl TraceArgs {
             lookup: Lookup { object: self.object.clone(), prefix: self.symbols_prefix.clone() },
             wanted: None,
             follow_fork: self.follow_fork,
-            python: false,
+            // Of a program that is launched, and of those to come, it is not known yet.
+            python: true,
             selection: Selection {
                 top: self.top,
                 sort: self.sort,

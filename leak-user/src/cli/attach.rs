@@ -28,7 +28,7 @@ pub fn attach(args: &Attach) -> Outcome {
         Target::open(*pid)?;
     }
     // One that cannot be read is said when it is attached to.
-    plan.python = args.pids.iter().any(|pid| !matches!(Interpreter::find(*pid), Ok(None)));
+    plan.python = plan.wanted.is_some() || args.pids.iter().any(|pid| !matches!(Interpreter::find(*pid), Ok(None)));
     let metrics = args.trace.metrics()?;
     block_on(async {
         let mut trace = Trace::new(plan, args.trace.notices())?;

@@ -48,7 +48,7 @@ pub fn interpreters(python: Option<&Python>) -> Vec<OfPython> {
                     holder.verdict,
                     holder.confidence,
                     (words::holder(holder), words::below_holder(holder)),
-                    &holder.added,
+                    holder.lines(),
                 )
             });
         let cycles = python.cycles.iter().filter(|cycle| cycle.pid == interpreter.pid).take(HOLDERS).map(|cycle| {

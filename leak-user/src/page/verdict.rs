@@ -198,13 +198,17 @@ fn next(view: &View, worst: &[&StackView]) -> Vec<String> {
     next
 }
 
-/// The line that adds to a container.
+/// The line that adds to a container, or makes what it holds.
 fn look_at_holder(holder: &Holder) -> Option<String> {
     let short = |text: &str| shorten_middle(&printable(text), COLUMNS).into_owned();
-    let frame = holder.added.first()?.frames.first()?;
-    let path = holder.path.as_deref().unwrap_or("a container that no name leads to");
-    let ask = if holder.removals == 0 { "and nothing was seen to remove from it" } else { "faster than others remove" };
-    Some(format!("Look at {}: it adds to {}, {ask}.", short(&words::place(frame)), short(path)))
+    let frame = holder.lines().first()?.frames.first()?;
+    let path = short(holder.path.as_deref().unwrap_or("a container that no name leads to"));
+    let does = match holder.removals {
+        _ if holder.added.is_empty() => format!("it makes what stays in {path}"),
+        0 => format!("it adds to {path}, and nothing was seen to remove from it"),
+        _ => format!("it adds to {path}, faster than others remove"),
+    };
+    Some(format!("Look at {}: {does}.", short(&words::place(frame))))
 }
 
 /// The line to look at.

@@ -5,7 +5,7 @@ use aya::{
     Pod,
     maps::{Map, MapData, PerCpuArray},
 };
-use leak_ebpf::{Hits, Places, PythonStack, Sampling, Seen, Writes};
+use leak_ebpf::{Hits, Made, Places, PythonStack, Sampling, Seen, WriterKey, Writes};
 
 /// A value of a map that is a struct of the wire.
 #[repr(transparent)]
@@ -24,6 +24,10 @@ unsafe impl Pod for Shared<PythonStack> {}
 unsafe impl Pod for Shared<Seen> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<Writes> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<WriterKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Made> {}
 
 /// The hits' reading end.
 pub struct HitCounts(PerCpuArray<MapData, Shared<Hits>>);

@@ -22,7 +22,7 @@ use super::{
     files,
     governor::Governor,
     passage::{Caller, Functions},
-    pythons::Pythons,
+    pythons::{Python, Pythons},
     removal::Removal,
     slots::Slots,
     target::{Means, Traced},
@@ -125,6 +125,24 @@ impl Fleet {
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
         Ok(())
+    }
+
+    /// Whether the stacks of a process could have a Python's functions, and have not.
+    pub fn wants_python(&self, pid: u32) -> bool {
+        let Means { kernel, pythons, .. } = &self.means;
+        kernel.has_python() && self.slot_of(pid).is_some_and(|slot| !pythons.has(slot))
+    }
+
+    /// Has the stacks of a process told with its interpreter's functions.
+    pub fn take_python(&mut self, python: Python) {
+        if let Some(slot) = self.slot_of(python.pid()).filter(|slot| !self.means.pythons.has(*slot)) {
+            let Means { kernel, pythons, notices, .. } = &mut self.means;
+            pythons.take(slot, python, kernel, *notices);
+        }
+    }
+
+    fn slot_of(&self, pid: u32) -> Option<u16> {
+        self.traced.iter().find(|traced| traced.target.pid == pid && !traced.is_released()).map(|traced| traced.slot)
     }
 
     /// Whether the process that bears this pid now is traced.

@@ -1,5 +1,5 @@
 //! The interpreters of the traced processes, followed by a thread of its own: the trace tells it who is there and takes
-//! what it knows into its reports.
+//! what it knows into its reports; and where stacks are to have Python's functions, it finds the interpreters for them.
 //!
 //! It promises that nothing here slows the trace or the target: a reading takes leaktrace's own time, one process after the
 //! other, and of that no more than a tenth of a processor however many there are. Where there is no Python, it finds that
@@ -17,7 +17,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::pythons::Python as Named;
 use crate::{
+    notice::Notices,
     python::{
         interpreter::{File, Interpreter},
         study::Study,
@@ -32,29 +34,42 @@ const REFRESH: Duration = Duration::from_secs(1);
 const REST: u32 = 9;
 
 /// A process in which there is no interpreter yet is looked at again after this long, so often: it may only just begin.
-const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+const LOOK_AGAIN: [Duration; 6] = [
+    Duration::from_millis(30),
+    Duration::from_millis(70),
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+];
 
 enum Word {
-    Came(u32),
+    /// A process came; and whether its stacks are to have Python's functions.
+    Came(u32, bool),
     Went(u32),
 }
 
 /// See the module.
 pub struct Interpreters {
     words: Sender<Word>,
+    named: Receiver<Named>,
     told: Arc<Mutex<Option<Python>>>,
     pids: Vec<u32>,
 }
 
 impl Interpreters {
     /// Starts the thread.
-    pub fn start() -> Result<Self> {
+    pub fn start(notices: Notices) -> Result<Self> {
         let (words, said) = channel();
+        let (namer, named) = channel();
         let told = Arc::new(Mutex::new(None));
         let clerk = Clerk {
             told: Arc::clone(&told),
             followed: BTreeMap::new(),
             others: HashSet::new(),
+            unnamed: Vec::new(),
+            namer,
+            notices,
             rests_until: Instant::now(),
         };
         // It ends by itself when nobody tells it anything any more.
@@ -62,19 +77,34 @@ impl Interpreters {
             .name("python".into())
             .spawn(move || clerk.work(&said))
             .context("no thread could be started to read interpreters")?;
-        Ok(Self { words, told, pids: Vec::new() })
+        Ok(Self { words, named, told, pids: Vec::new() })
     }
 
-    /// Says which processes are traced now.
-    pub fn follow(&mut self, pids: Vec<u32>) {
+    /// Says which processes are traced now. Of those that are new, `wants_names` says whether interpreters that are found in
+    /// them are to be handed out by [`Self::named`].
+    pub fn follow(&mut self, pids: Vec<u32>, wants_names: impl Fn(u32) -> bool) {
         // An error means that the thread has ended; then there is nothing to tell.
         for pid in pids.iter().filter(|pid| !self.pids.contains(pid)) {
-            let _ = self.words.send(Word::Came(*pid));
+            let _ = self.words.send(Word::Came(*pid, wants_names(*pid)));
         }
         for pid in self.pids.iter().filter(|pid| !pids.contains(pid)) {
             let _ = self.words.send(Word::Went(*pid));
         }
         self.pids = pids;
+    }
+
+    /// Says that a process runs another program since: it is to be looked at as one that has just come.
+    pub fn begin_anew(&mut self, pid: u32) {
+        if self.pids.contains(&pid) {
+            // As above.
+            let _ = self.words.send(Word::Went(pid));
+            self.pids.retain(|known| *known != pid);
+        }
+    }
+
+    /// Interpreters that were found since the last time, of processes whose stacks are to have their functions.
+    pub fn named(&self) -> impl Iterator<Item = Named> {
+        self.named.try_iter()
     }
 
     /// What is known now, if any of the processes runs Python.
@@ -93,7 +123,17 @@ struct Clerk {
     followed: BTreeMap<u32, Followed>,
     /// Files in which there is no interpreter.
     others: HashSet<File>,
+    unnamed: Vec<Unnamed>,
+    namer: Sender<Named>,
+    notices: Notices,
     rests_until: Instant,
+}
+
+/// A process whose stacks are to have Python's functions, when to look for its interpreter, and how often that was done.
+struct Unnamed {
+    pid: u32,
+    at: Instant,
+    times: usize,
 }
 
 enum Followed {
@@ -109,7 +149,10 @@ impl Clerk {
         loop {
             let wait = self.next().saturating_duration_since(Instant::now()).min(REFRESH);
             match words.recv_timeout(wait) {
-                Ok(Word::Came(pid)) => {
+                Ok(Word::Came(pid, wants_names)) => {
+                    if wants_names {
+                        self.unnamed.push(Unnamed { pid, at: Instant::now(), times: 0 });
+                    }
                     self.followed.insert(pid, Followed::Looking(Instant::now(), 0));
                     continue;
                 }
@@ -132,11 +175,38 @@ impl Clerk {
             Followed::Studied(study) => study.next().map(|next| next.max(self.rests_until)),
             Followed::Refused(_) => None,
         });
+        let next = next.chain(self.unnamed.iter().map(|unnamed| unnamed.at));
         next.min().unwrap_or_else(|| Instant::now() + REFRESH)
+    }
+
+    /// Finds interpreters for stacks, where it is time to look.
+    fn name(&mut self) {
+        let Self { unnamed, namer, notices, others, .. } = self;
+        unnamed.retain_mut(|of| {
+            if of.at > Instant::now() {
+                return true;
+            }
+            let is_last = of.times >= LOOK_AGAIN.len();
+            match Named::find_beside(of.pid, others) {
+                Ok(Some(named)) => {
+                    // An error means that the trace is over.
+                    let _ = namer.send(named);
+                    return false;
+                }
+                Err(error) if is_last => notices.say(&Named::is_unnamed(of.pid, &error)),
+                Ok(None) | Err(_) => {}
+            }
+            if !is_last {
+                of.at = Instant::now() + LOOK_AGAIN[of.times];
+                of.times += 1;
+            }
+            !is_last
+        });
     }
 
     /// Reads the one interpreter that has waited longest, and what all watches have seen.
     fn look(&mut self) {
+        self.name();
         let now = Instant::now();
         for (pid, followed) in &mut self.followed {
             if let Followed::Looking(at, times) = followed
@@ -167,6 +237,7 @@ impl Clerk {
     }
 
     fn end(&mut self, pid: u32) {
+        self.unnamed.retain(|unnamed| unnamed.pid != pid);
         match self.followed.get_mut(&pid) {
             Some(Followed::Studied(study)) => study.end(),
             Some(Followed::Looking(..)) => {

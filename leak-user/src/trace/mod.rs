@@ -113,7 +113,7 @@ pub struct Plan {
     pub wanted: Option<Wanted>,
     /// Whether processes that a traced one makes are traced too.
     pub follow_fork: bool,
-    /// Whether a process that is named runs Python.
+    /// Whether processes run Python, or may come to: then their stacks can have its functions.
     pub python: bool,
     /// Which stacks a report shows.
     pub selection: Selection,
@@ -211,7 +211,7 @@ impl Trace {
             recorder,
             recording,
             newcomers: Newcomers::default(),
-            interpreters: Interpreters::start()?,
+            interpreters: Interpreters::start(notices)?,
             board: None,
         })
     }
@@ -272,6 +272,7 @@ impl Trace {
         let mut reports = interval_at(start + self.plan.interval, self.plan.interval);
         let deadline = self.plan.duration.map(|duration| start + duration);
         let mut reports_made = 0;
+        self.follow_interpreters();
         let mut next_snapshot = self.plan.keep.is_some().then_some(start);
         let mut marks = Marks::listen(self.notices);
         loop {
@@ -306,7 +307,7 @@ impl Trace {
                 }
                 _ = history.tick() => {
                     self.tick_histories();
-                    self.interpreters.follow(self.fleet.pids());
+                    self.follow_interpreters();
                 }
                 _ = sweep.tick() => {
                     let idle = self.ledger.sweep();
@@ -329,6 +330,9 @@ impl Trace {
                     self.record_events(reporter, false);
                     self.fleet.release(&exited, &mut self.ledger)?;
                     self.fleet.search_on();
+                    for python in self.interpreters.named() {
+                        self.fleet.take_python(python);
+                    }
                     self.fleet.means.order_tables();
                     self.fleet.means.kernel.flush_log();
                     if self.plan.wanted.is_none() && !self.fleet.is_alive() {
@@ -341,6 +345,11 @@ impl Trace {
                 }
             }
         }
+    }
+
+    /// Has the interpreters of the processes that are traced by now read, and found for their stacks.
+    fn follow_interpreters(&mut self) {
+        self.interpreters.follow(self.fleet.pids(), |pid| self.fleet.wants_python(pid));
     }
 
     /// Brings everything that the kernel side has sent into the ledger.
@@ -395,6 +404,9 @@ impl Trace {
         self.recording.note_spilled(&set_aside, |slot| self.fleet.pid(slot).unwrap_or(0));
         self.ledger.enter_spilled(set_aside);
         self.take_on_newcomers(&newcomers);
+        for pid in executed.iter().filter_map(|slot| self.fleet.pid(*slot)) {
+            self.interpreters.begin_anew(pid);
+        }
         self.let_go_of_unwanted(&executed)?;
         self.fleet.follow_changes(&changed);
         self.fleet.find_trampolines(&returned)?;

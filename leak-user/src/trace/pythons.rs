@@ -1,9 +1,12 @@
 //! The traced processes that run Python: their stacks have Python's functions in place of its interpreter's.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use anyhow::Result;
-use leak_ebpf::PythonStack;
+use leak_ebpf::{Places, PythonStack};
 
 use crate::{
     notice::Notices,
@@ -13,7 +16,12 @@ use crate::{
         modules::{Location, ModuleIndex, Modules},
         sparse,
     },
-    python::{interpreter::Interpreter, lines::Lines, merge::merge, places::places},
+    python::{
+        interpreter::{File, Interpreter},
+        lines::Lines,
+        merge::merge,
+        places::places,
+    },
     symbolize::Interpreted,
 };
 
@@ -28,8 +36,10 @@ pub struct Pythons {
     pub frames: Interpreted,
 }
 
-struct Python {
+/// An interpreter as far as stacks take it.
+pub struct Python {
     interpreter: Interpreter,
+    places: Places,
     lines: Lines,
     /// Where in its file the interpreter's loop is.
     code: Vec<Range<u64>>,
@@ -42,19 +52,28 @@ impl Pythons {
         if !kernel.has_python() {
             return;
         }
-        let begun = Python::find(pid).and_then(|python| {
-            let Some(python) = python else { return Ok(None) };
-            kernel.set_interpreter(slot, &places(&python.interpreter)?)?;
-            Ok(Some(python))
-        });
-        match begun {
-            Ok(Some(python)) => {
+        match Python::find(pid) {
+            Ok(Some(python)) => self.take(slot, python, kernel, notices),
+            Ok(None) => {}
+            Err(error) => notices.say(&Python::is_unnamed(pid, &error)),
+        }
+    }
+
+    /// Has the stacks of a process told with the frames of its interpreter, which was found since it is traced.
+    pub fn take(&mut self, slot: u16, python: Python, kernel: &mut Kernel, notices: Notices) {
+        let pid = python.pid();
+        match kernel.set_interpreter(slot, &python.places) {
+            Ok(()) => {
                 notices.detail(&format!("process {pid} runs Python {}", python.interpreter.version));
                 self.by_slot.insert(slot, python);
             }
-            Ok(None) => {}
-            Err(error) => notices.say(&format!("Python's functions in process {pid} have no names: {error:#}")),
+            Err(error) => notices.say(&Python::is_unnamed(pid, &error)),
         }
+    }
+
+    /// Whether those of the process in this slot are.
+    pub fn has(&self, slot: u16) -> bool {
+        self.by_slot.contains_key(&slot)
     }
 
     /// Has them told without: it is gone, or runs another program.
@@ -74,7 +93,7 @@ impl Pythons {
     ) -> Box<[Location]> {
         let Some(python) = self.by_slot.get_mut(&slot) else { return calls };
         let Some(stack) = told() else { return calls };
-        let Python { interpreter, lines, code, module } = python;
+        let Python { interpreter, lines, code, module, .. } = python;
         let mapping = &interpreter.mapping;
         let file = (mapping.device, mapping.inode);
         if module.is_none() {
@@ -89,9 +108,20 @@ impl Pythons {
 }
 
 impl Python {
-    fn find(pid: u32) -> Result<Option<Self>> {
-        let Some(interpreter) = Interpreter::find(pid)? else { return Ok(None) };
-        let bytes = sparse::read_symbols(&interpreter.mapping.open(pid)?.file)?;
+    /// That of a process, if it runs one.
+    pub fn find(pid: u32) -> Result<Option<Self>> {
+        Self::find_beside(pid, &mut HashSet::new())
+    }
+
+    /// The same, where files are known that hold none, as [`Interpreter::find_beside`] has it.
+    pub fn find_beside(pid: u32, others: &mut HashSet<File>) -> Result<Option<Self>> {
+        let Some(interpreter) = Interpreter::find_beside(pid, others)? else { return Ok(None) };
+        Self::of(interpreter).map(Some)
+    }
+
+    fn of(interpreter: Interpreter) -> Result<Self> {
+        let places = places(&interpreter)?;
+        let bytes = sparse::read_symbols(&interpreter.mapping.open(interpreter.pid)?.file)?;
         let object = ElfFile::parse(&bytes, "the interpreter")?;
         let symbols = object.symbols(&LOOP, |_| true)?;
         let offset = |vaddr: u64| object.segments().find_map(|segment| segment.file_offset_of(vaddr));
@@ -100,6 +130,16 @@ impl Python {
             Some(start..start.checked_add(symbol.size)?)
         });
         let code = code.collect();
-        Ok(Some(Self { interpreter, lines: Lines::default(), code, module: None }))
+        Ok(Self { interpreter, places, lines: Lines::default(), code, module: None })
+    }
+
+    /// The process.
+    pub const fn pid(&self) -> u32 {
+        self.interpreter.pid
+    }
+
+    /// What to say where it cannot be had.
+    pub fn is_unnamed(pid: u32, error: &anyhow::Error) -> String {
+        format!("Python's functions in process {pid} have no names: {error:#}")
     }
 }

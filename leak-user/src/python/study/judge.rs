@@ -44,6 +44,8 @@ pub struct Known {
     path: Option<String>,
     contents: Contents,
     size_at: u64,
+    /// Address of the type of which it is most full, where that is to be known.
+    filling: Option<u64>,
     verdict: Verdict,
     confidence: f64,
 }
@@ -96,6 +98,7 @@ impl Names {
             path: path.map(ToString::to_string),
             contents,
             size_at: of.address + size,
+            filling: None,
             verdict,
             confidence,
         })
@@ -116,6 +119,19 @@ impl Known {
     /// Whether objects of this type are what it is full of.
     pub fn holds(&self, name: &str) -> bool {
         self.contents.values.iter().chain(&self.contents.keys).any(|share| share.name == name)
+    }
+
+    /// Finds the type of which it is most full, among those that grow and that a program defines: of others it is not
+    /// seen who makes them.
+    pub fn find_filling(&mut self, growing: &[TypeGrowth]) {
+        let shares = self.contents.values.iter().chain(&self.contents.keys);
+        let of = |name: &str| growing.iter().find(|of| of.name == name && name.contains('.'));
+        self.filling = shares.filter_map(|share| of(&share.name)).map(|of| of.address).next();
+    }
+
+    /// That type, where it was found.
+    pub const fn filling(&self) -> Option<u64> {
+        self.filling
     }
 
     fn bytes_per_s(&self) -> f64 {
@@ -139,6 +155,7 @@ impl Known {
             additions: 0,
             removals: 0,
             added: Vec::new(),
+            made: Vec::new(),
         }
     }
 }

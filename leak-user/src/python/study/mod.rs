@@ -136,8 +136,18 @@ impl Study {
         self.unheld = self.unheld(&view, &growing.types);
         let spots: Vec<Spot> = self.known.iter().map(Known::spot).collect();
         self.watched.choose(&self.interpreter, &spots);
-        let spots: Vec<Spot> =
-            self.unheld.iter().map(|unheld| Spot { address: unheld.address, word: unheld.address }).collect();
+        let of_types = |address: u64| Spot { address, word: address };
+        let mut spots: Vec<Spot> = self.unheld.iter().map(|unheld| of_types(unheld.address)).collect();
+        if self.watched.refusal().is_some() {
+            // Who adds cannot be seen, but who makes what is added.
+            self.known.iter_mut().for_each(|known| known.find_filling(&growing.types));
+            for filling in self.known.iter().filter_map(Known::filling) {
+                if spots.iter().all(|spot| spot.address != filling) {
+                    spots.push(of_types(filling));
+                }
+            }
+        }
+        self.made.look(&view);
         self.made.choose(&self.interpreter, &spots);
         Ok(())
     }
@@ -175,7 +185,9 @@ impl Study {
         python.cycles.extend(cycles);
         let holders = self.known.iter().map(|known| {
             let (additions, removals, added) = self.watched.of(known.address());
-            Holder { additions, removals, added, ..known.told(self.interpreter.pid) }
+            let made = known.filling().filter(|_| added.is_empty()).map(|kind| self.made.of(kind).2);
+            let made = made.unwrap_or_default();
+            Holder { additions, removals, added, made, ..known.told(self.interpreter.pid) }
         });
         python.holders.extend(holders);
     }

@@ -67,8 +67,7 @@ impl Past {
     pub fn growth(&self) -> Growing {
         let mut growing = growth(&self.recent);
         if self.stride > 1 {
-            let whole: Vec<Scan> = self.coarse.iter().chain(self.recent.last()).cloned().collect();
-            let slow = growth(&whole);
+            let slow = growth(&self.whole());
             let is_new = |of: &&ContainerGrowth| {
                 of.entries.always_grew()
                     && !growing
@@ -81,6 +80,15 @@ impl Past {
             growing.containers.extend(more);
         }
         growing
+    }
+
+    /// All the time, in steps of a stride and more: the last reading stands for the coarse one just before it, for what
+    /// grows slowly stands still over less.
+    fn whole(&self) -> Vec<Scan> {
+        let since = self.readings.saturating_sub(1) % self.stride;
+        let coarse = if since == 0 || self.coarse.len() < 2 { self.coarse.len() } else { self.coarse.len() - 1 };
+        let last = self.recent.last().filter(|_| since > 0);
+        self.coarse[..coarse].iter().chain(last).cloned().collect()
     }
 
     /// Whether a container shrank not long ago.

@@ -9,6 +9,7 @@ use crate::{
     python::{
         interpreter::Interpreter,
         lines::Lines,
+        view::View,
         watch::{Instances, PythonCall, Watch, Write},
     },
     report::{Frame, python::Addition},
@@ -86,6 +87,8 @@ type Stacks = HashMap<Box<[u64]>, Stack>;
 struct Stack {
     additions: u64,
     removals: u64,
+    /// Of objects that were made: how many were seen to stay.
+    stayed: u64,
     frames: Vec<Frame>,
 }
 
@@ -137,6 +140,14 @@ impl Watched {
         }
     }
 
+    /// Looks, of types, which objects that were made are still there.
+    pub fn look(&mut self, view: &View<'_>) {
+        let Some(Source::Types(instances)) = &self.source else { return };
+        let is_of = |kind, address| self.addresses.get(kind).is_some_and(|of| view.kind(address).address == *of);
+        // What cannot be read now can be the next time.
+        let _ = instances.look(|kind, address| view.kind_of(address).is_some_and(|found| is_of(kind, found)));
+    }
+
     /// Watches no more.
     pub fn end(&mut self, interpreter: &Interpreter) {
         self.read(interpreter);
@@ -158,23 +169,29 @@ impl Watched {
             let stack = stacks
                 .entry(key)
                 .or_insert_with(|| Stack { frames: write.frames.iter().map(frame).collect(), ..Stack::default() });
-            (stack.additions, stack.removals) = (write.additions, write.removals);
+            (stack.additions, stack.removals, stack.stayed) = (write.additions, write.removals, write.stayed);
         }
     }
 
-    /// Entries that were seen to be added to a container and removed from it, and where they were added.
+    /// Entries that were seen to be added to a container and removed from it, and where they were added. Of a type: objects
+    /// that were made, and where; as soon as some were seen to stay, where those were.
     pub fn of(&self, address: u64) -> (u64, u64, Vec<Addition>) {
         let mut places: HashMap<Place<'_>, Addition> = HashMap::new();
         let (mut additions, mut removals) = (0, 0);
-        let all = [&self.before, &self.now].into_iter().filter_map(|stacks| stacks.get(&address));
-        for stack in all.flat_map(HashMap::values) {
-            additions += stack.additions;
+        let all = || {
+            let stacks = [&self.before, &self.now].into_iter().filter_map(|stacks| stacks.get(&address));
+            stacks.flat_map(HashMap::values)
+        };
+        let have_stayed = all().any(|stack| stack.stayed > 0);
+        for stack in all() {
+            let added = if have_stayed { stack.stayed } else { stack.additions };
+            additions += added;
             removals += stack.removals;
-            let Some(first) = stack.frames.first().filter(|_| stack.additions > 0) else { continue };
+            let Some(first) = stack.frames.first().filter(|_| added > 0) else { continue };
             let place = (first.function.as_deref(), first.file.as_deref(), first.line);
             let of =
                 places.entry(place).or_insert_with(|| Addition { share: 0.0, count: 0, frames: stack.frames.clone() });
-            of.count += stack.additions;
+            of.count += added;
         }
         let mut added: Vec<Addition> = places.into_values().collect();
         added.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| place_of(a).cmp(&place_of(b))));
@@ -195,5 +212,6 @@ fn merge(into: &mut Stacks, from: Stacks) {
         let known = into.entry(key).or_insert_with(|| Stack { frames: stack.frames.clone(), ..Stack::default() });
         known.additions += stack.additions;
         known.removals += stack.removals;
+        known.stayed += stack.stayed;
     }
 }

@@ -1,7 +1,8 @@
-//! Which Python lines make objects of chosen types: for what grows and is in no container, such as cycles of references.
+//! Which Python lines make objects of chosen types: for what grows and is in no container, such as cycles of references, and
+//! for containers where the processor's registers are not to be had.
 //!
-//! There is no word to watch, so the function that makes instances of classes has a probe, which every instance of every
-//! class hits. It is in place in turns, as for a word ([`duty`](super::duty)): what one costs is a turn's, whatever the
+//! There is no word to watch, so the function that makes instances of classes has a probe on its return, which every instance
+//! of every class hits. It is in place in turns, as for a word ([`duty`](super::duty)): what one costs is a turn's, whatever the
 //! type. Objects that are not made by that function are not seen: those of built-in types, for the most part.
 
 use std::{
@@ -18,6 +19,7 @@ use super::{
     Coverage, FIRST_LOOK, Write, chance,
     duty::{self, Next},
     programs::Programs,
+    survivors::Survivors,
 };
 use crate::{
     probe::place::place,
@@ -29,8 +31,8 @@ use crate::{
 const FUNCTION: &str = "PyType_GenericAlloc";
 
 /// Seconds that a hit costs about, where the kernel carries out the probed instruction itself and where it steps it.
-const EMULATED: f64 = 1.5e-6;
-const STEPPED: f64 = 12e-6;
+const EMULATED: f64 = 2.5e-6;
+const STEPPED: f64 = 12.5e-6;
 
 /// Counts instances of types of one process. It ends when this is dropped.
 pub struct Instances {
@@ -52,6 +54,7 @@ struct State {
     cost: f64,
     budget: f64,
     types: usize,
+    survivors: Survivors,
     began: Instant,
     /// The turn under way: when it began, how often the probe had been hit by then, and the probe.
     turn: Option<(Instant, u64, UProbeLink)>,
@@ -88,6 +91,7 @@ impl Instances {
             cost: if is_emulated { EMULATED } else { STEPPED },
             budget,
             types: types.len(),
+            survivors: Survivors::default(),
             began: Instant::now(),
             turn: None,
             watched: Duration::ZERO,
@@ -102,7 +106,19 @@ impl Instances {
 
     /// What was made so far, by type and stack: `additions` is how many instances.
     pub fn read(&self) -> Result<Vec<Write>> {
-        self.desk.lock().programs.writes()
+        let state = self.desk.lock();
+        state.programs.writes(|by| state.survivors.of(by))
+    }
+
+    /// Looks which of the objects that were made are still there; `is_there` says so of a type, by its place, and an
+    /// address. To be asked at each reading of the heap: what is there at two of them stays.
+    pub fn look(&self, is_there: impl Fn(usize, u64) -> bool) -> Result<()> {
+        let mut state = self.desk.lock();
+        let made = state.programs.made()?;
+        for address in state.survivors.look(&made, is_there) {
+            state.programs.forget_made(address);
+        }
+        Ok(())
     }
 
     /// How each type was watched so far, in the order in which they were given.

@@ -11,6 +11,7 @@ mod cost;
 mod duty;
 mod instances;
 mod programs;
+mod survivors;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -41,6 +42,8 @@ pub struct Write {
     pub additions: u64,
     /// By how many it shrank.
     pub removals: u64,
+    /// Of objects that were made: how many were seen to stay. See [`Instances::look`].
+    pub stayed: u64,
     /// The stack, innermost first: at most 64 frames. Empty where a thread has none.
     pub frames: Vec<PythonCall>,
 }
@@ -148,7 +151,7 @@ impl Watch {
 
     /// What was written so far, by container and stack.
     pub fn read(&self) -> Result<Vec<Write>> {
-        self.desk.lock().programs.writes()
+        self.desk.lock().programs.writes(|_| 0)
     }
 
     /// How each container was watched so far, in the order in which they were given.

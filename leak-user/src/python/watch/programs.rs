@@ -15,7 +15,7 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeLink, UProbeScope},
     },
 };
-use leak_ebpf::{MAX_WATCHED_WORDS, Places, Seen, UNSEEN, UNWATCHED, Writes};
+use leak_ebpf::{MAX_WATCHED_WORDS, Made, Places, Seen, UNSEEN, UNWATCHED, WriterKey, Writes};
 
 use super::Write;
 use crate::probe::hits::Shared;
@@ -33,7 +33,8 @@ pub struct Programs {
     last: Array<MapData, u64>,
     seen: Array<MapData, Shared<Seen>>,
     hits: Array<MapData, u64>,
-    writers: HashMap<MapData, [u64; 2], Shared<Writes>>,
+    writers: HashMap<MapData, Shared<WriterKey>, Shared<Writes>>,
+    made: HashMap<MapData, u64, Shared<Made>>,
 }
 
 impl Programs {
@@ -50,7 +51,8 @@ impl Programs {
         let seen = Array::try_from(take(&mut ebpf, "SEEN")?)?;
         let hits = Array::try_from(take(&mut ebpf, "HITS")?)?;
         let writers = HashMap::try_from(take(&mut ebpf, "WRITERS")?)?;
-        let mut programs = Self { ebpf, last, seen, hits, writers };
+        let made = HashMap::try_from(take(&mut ebpf, "MADE")?)?;
+        let mut programs = Self { ebpf, last, seen, hits, writers, made };
         for word in 0..MAX_WATCHED_WORDS {
             programs.ignore(word)?;
         }
@@ -115,15 +117,28 @@ impl Programs {
         Ok(self.seen.get(&(word as u32), 0).context("the writes that were counted cannot be read")?.0)
     }
 
-    /// All that was summed.
-    pub fn writes(&self) -> Result<Vec<Write>> {
+    /// The objects that were made and not forgotten since, by address.
+    pub fn made(&self) -> Result<Vec<(u64, Made)>> {
+        let entries = self.made.iter().map(|entry| entry.map(|(address, Shared(made))| (address, made)));
+        entries.collect::<Result<_, _>>().context("the instances that were made cannot be read")
+    }
+
+    /// Remembers an object no more.
+    pub fn forget_made(&mut self, address: u64) {
+        // It was there a moment ago, and nobody else removes any.
+        let _ = self.made.remove(&address);
+    }
+
+    /// All that was summed. `stayed` says how many of a stack's objects were seen to stay.
+    pub fn writes(&self, stayed: impl Fn(WriterKey) -> u64) -> Result<Vec<Write>> {
         let mut all = Vec::new();
         for entry in &self.writers {
-            let ([_, word], Shared(writes)) = entry.context("the writes that were counted cannot be read")?;
+            let (Shared(by), Shared(writes)) = entry.context("the writes that were counted cannot be read")?;
             all.push(Write {
-                index: word as usize,
+                index: by.word as usize,
                 additions: writes.added,
                 removals: writes.removed,
+                stayed: stayed(by),
                 frames: writes.stack.frames().to_vec(),
             });
         }

@@ -104,6 +104,9 @@ pub struct Holder {
     pub removals: u64,
     /// Where they were added, the most frequent first. Empty while it is not watched.
     pub added: Vec<Addition>,
+    /// Where writes cannot be watched: where the objects are made of which it is most full, of those that were seen to stay.
+    #[serde(default)]
+    pub made: Vec<Addition>,
 }
 
 /// Objects that grow in number while nothing that can be reached holds them.
@@ -141,6 +144,13 @@ pub struct Addition {
     pub count: u64,
     /// The Python stack, the innermost function first.
     pub frames: Vec<Frame>,
+}
+
+impl Holder {
+    /// The lines to look at, as far as they are known: those that add to it, or else those that make what it is full of.
+    pub fn lines(&self) -> &[Addition] {
+        if self.added.is_empty() { &self.made } else { &self.added }
+    }
 }
 
 impl Python {
@@ -201,6 +211,7 @@ pub(crate) mod sample {
                 additions: 17_000,
                 removals: 0,
                 added,
+                made: Vec::new(),
             }],
             cycles: vec![Cycle {
                 pid: 4242,

@@ -52,9 +52,10 @@ pub const fn nothing(interpreter: &Interpreter) -> &'static str {
 pub fn holder(holder: &Holder) -> String {
     let path = holder.path.as_deref().map_or("a container that no name leads to".into(), printable);
     let grows = format!("{} entries/s, {}", per_second(holder.entries_per_s), rate(holder.bytes_per_s));
-    let watched = match places(&holder.added) {
-        None => String::new(),
-        Some(places) => format!(": added {places} of additions, {}", plural(holder.removals, "removal")),
+    let watched = match (places(&holder.added), places(&holder.made)) {
+        (Some(places), _) => format!(": added {places} of additions, {}", plural(holder.removals, "removal")),
+        (None, Some(places)) => format!(": what it holds is made {places} of what stays"),
+        (None, None) => String::new(),
     };
     format!("{path} ({}) {grows}{watched}", printable(&holder.kind))
 }

@@ -63,7 +63,7 @@ pub fn python(page: &mut Page, python: &Python) {
 fn holder(page: &mut Page, holder: &Holder) {
     head(page, holder.verdict, holder.confidence, &words::holder(holder));
     below(page, &words::below_holder(holder));
-    stack(page, &holder.added);
+    stack(page, holder.lines());
 }
 
 fn cycle(page: &mut Page, cycle: &Cycle) {
@@ -144,7 +144,7 @@ mod tests {
     fn who_holds_it_and_which_line_adds_is_one_sentence() {
         let text = written(&sample::sessions(), 200);
         for said in [
-            "Python 3.11.7 in pid 4242: 209.8 MiB in 3,021,334 blocks; read 9 times, the last in 250 ms while it ran.",
+            "Python 3.11.7 in pid 4242: 209.8 MiB in 3,021,334 blocks; read 9 times, the last in 0.3 s while it ran.",
             "leak 97 %  app.SESSIONS (dict) +1,700 entries/s, +310.0 KiB/s: added at remember (app.py:11), 100 % of additions, \
              0 removals\n",
             "    76,500 entries of app.Session; grew in each of 9 readings over 42 s and never shrank\n",
