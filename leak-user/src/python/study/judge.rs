@@ -6,11 +6,11 @@ use super::{past::Past, watched::Spot};
 use crate::{
     growth::Verdict,
     python::{
-        holders::{ContainerGrowth, Contents, Limits, Path, Scan, Trend, TypeGrowth, Unreached, Walk},
+        holders::{ContainerGrowth, Contents, Limits, Path, Scan, Trend, TypeGrowth, Walk},
         layout::{SIZE, of_set},
         view::{Shape, View},
     },
-    report::python::{Cycle, Holder, TypeCount},
+    report::python::{Holder, TypeCount},
     units::{count, seconds},
 };
 
@@ -22,9 +22,6 @@ const MIN_GROWTH: u64 = 16;
 
 /// A name that was not found is looked for again after so many readings.
 const AGAIN: u64 = 4;
-
-/// Share of the growth of a type that nothing must reach before it is called unheld.
-const MIN_UNREACHED: f64 = 0.5;
 
 /// Names of containers, as far as they were looked for.
 #[derive(Default)]
@@ -160,7 +157,8 @@ impl Known {
     }
 }
 
-fn why(trend: &Trend, verdict: Verdict) -> String {
+/// Why the verdict, in a sentence without its full stop.
+pub fn why(trend: &Trend, verdict: Verdict) -> String {
     let readings = count(trend.scans.into());
     let grew = format!("grew in each of {readings} readings over {}", seconds(trend.seconds));
     match verdict {
@@ -189,45 +187,5 @@ pub fn types(pid: u32, last: Option<&Scan>, growing: &[TypeGrowth], most: usize)
         .collect();
     all.sort_by(|a, b| b.bytes_per_s.total_cmp(&a.bytes_per_s).then(b.bytes.cmp(&a.bytes)));
     all.truncate(most);
-    all
-}
-
-/// A type of which those objects grow that nothing reaches.
-pub struct Unheld {
-    /// Address of the type.
-    pub address: u64,
-    /// As a report tells it, but for who makes them.
-    pub told: Cycle,
-}
-
-/// Types of which those objects grow that nothing reaches, the fastest by bytes first: of the program's own, or else of
-/// whichever there are, for of what a cycle goes through the classes say most.
-pub fn unheld(pid: u32, suspects: &[&TypeGrowth], found: &[Unreached]) -> Vec<Unheld> {
-    let of = |unheld: &Unreached| {
-        let growth = suspects.iter().find(|of| of.address == unheld.kind)?;
-        let confidence = growth.leak()?;
-        // What only C code refers to is not reached either: it takes a cycle to be kept by nothing.
-        let is_most =
-            !unheld.cycles.is_empty() && unheld.unreached as f64 >= MIN_UNREACHED * growth.objects.growth() as f64;
-        let told = Cycle {
-            pid,
-            name: unheld.name.clone(),
-            count: unheld.unreached,
-            count_per_s: growth.objects.per_second(),
-            bytes_per_s: growth.bytes.per_second(),
-            verdict: Verdict::Leak,
-            confidence,
-            why: format!("{}, and no name leads to them", why(&growth.objects, Verdict::Leak)),
-            fields: unheld.cycles.iter().map(ToString::to_string).collect(),
-            added: Vec::new(),
-        };
-        is_most.then_some(Unheld { address: unheld.kind, told })
-    };
-    let mut all: Vec<Unheld> = found.iter().filter_map(of).collect();
-    let is_own = |unheld: &Unheld| unheld.told.name.contains('.');
-    if all.iter().any(is_own) {
-        all.retain(is_own);
-    }
-    all.sort_by(|a, b| b.told.bytes_per_s.total_cmp(&a.told.bytes_per_s));
     all
 }

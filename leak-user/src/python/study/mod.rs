@@ -7,6 +7,7 @@
 mod judge;
 mod memory;
 mod past;
+mod unheld;
 mod watched;
 
 use std::time::{Duration, Instant};
@@ -14,13 +15,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use self::{
-    judge::{Known, Names, Unheld},
+    judge::{Known, Names},
     past::Past,
+    unheld::{Suspects, Unheld},
     watched::{Sort, Spot, Watched},
 };
 use super::{
     heap::Heap,
-    holders::{Ended, Limits, Scan, Unreached, Walk, unreached},
+    holders::{Ended, Limits, Scan, TypeGrowth, Unreached, Walk, unreached},
     interpreter::Interpreter,
     snapshot::Snapshot,
     view::View,
@@ -58,6 +60,7 @@ pub struct Study {
     about: report::Interpreter,
     types: Vec<TypeCount>,
     known: Vec<Known>,
+    unreached: Suspects,
     unheld: Vec<Unheld>,
 }
 
@@ -87,6 +90,7 @@ impl Study {
             about,
             types: Vec::new(),
             known: Vec::new(),
+            unreached: Suspects::default(),
             unheld: Vec::new(),
         }
     }
@@ -133,7 +137,11 @@ impl Study {
         let growing = self.past.growth();
         self.types = judge::types(self.interpreter.pid, self.past.last(), &growing.types, TYPES_TOLD);
         self.known = self.names.judge(&view, &self.past, &growing.containers, LIMITS);
-        self.unheld = self.unheld(&view, &growing.types);
+        let suspects = self.suspects(&growing.types);
+        // Where that is not known, what was found before stays.
+        if let Some(found) = out_of_reach(&view, &suspects) {
+            self.unheld = self.unreached.note(self.interpreter.pid, &suspects, &found);
+        }
         let spots: Vec<Spot> = self.known.iter().map(Known::spot).collect();
         self.watched.choose(&self.interpreter, &spots);
         let of_types = |address: u64| Spot { address, word: address };
@@ -153,19 +161,9 @@ impl Study {
     }
 
     /// Types that leak, and of whose objects nothing that was found to grow is full.
-    fn unheld(&self, view: &View<'_>, types: &[super::holders::TypeGrowth]) -> Vec<Unheld> {
+    fn suspects<'t>(&self, types: &'t [TypeGrowth]) -> Vec<&'t TypeGrowth> {
         let is_held = |name: &str| self.known.iter().any(|known| known.holds(name));
-        let suspects: Vec<_> = types.iter().filter(|of| judge::is_suspect(of) && !is_held(&of.name)).collect();
-        if suspects.is_empty() {
-            return Vec::new();
-        }
-        let mut walk = Walk::new(view, LIMITS);
-        if walk.run(&[u64::MAX]) != Ended::Whole {
-            return Vec::new();
-        }
-        let kinds: Vec<u64> = suspects.iter().map(|of| of.address).collect();
-        let found: Vec<Unreached> = unreached(view, &walk, &kinds);
-        judge::unheld(self.interpreter.pid, &suspects, &found)
+        types.iter().filter(|of| judge::is_suspect(of) && !is_held(&of.name)).collect()
     }
 
     /// Reads what the watch has seen.
@@ -191,4 +189,14 @@ impl Study {
         });
         python.holders.extend(holders);
     }
+}
+
+/// The objects of these types that nothing reaches; none where a walk does not come to its end.
+fn out_of_reach(view: &View<'_>, suspects: &[&TypeGrowth]) -> Option<Vec<Unreached>> {
+    if suspects.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut walk = Walk::new(view, LIMITS);
+    let kinds: Vec<u64> = suspects.iter().map(|of| of.address).collect();
+    (walk.run(&[u64::MAX]) == Ended::Whole).then(|| unreached(view, &walk, &kinds))
 }
