@@ -11,9 +11,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::{packages, paths, run};
 
-/// The packages: what reads exported sessions, and pages of figures, and what web services are made with.
-const PACKAGES: [&str; 7] = [
+/// The packages: what reads exported sessions, and pages of figures, what web services are made with, and another finder of
+/// leaks.
+const PACKAGES: [&str; 8] = [
     "jsonschema==4.26.0",
+    "memray==1.20.0",
     "prometheus-client==0.26.0",
     "pyarrow==26.0.1",
     "flask==3.1.3",

@@ -42,11 +42,16 @@ pub fn find(interpreter: &Interpreter) -> Result<ThreadSlot> {
         if attempt > 0 {
             thread::sleep(PAUSE);
         }
-        let surroundings: Vec<Surroundings> =
-            interpreter.threads().into_iter().filter_map(|state| Surroundings::read(interpreter, state)).collect();
-        let asked = &surroundings[..surroundings.len().min(MAX_ASKED)];
-        let found = best(asked, Surroundings::direct)
-            .or_else(|| best(asked, |thread| thread.through_tables(&interpreter.memory)));
+        let mut states: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for state in interpreter.threads() {
+            if let Some(pointer) = interpreter.memory.pointer(state + interpreter.layout.thread.pthread) {
+                states.entry(pointer).or_default().push(state);
+            }
+        }
+        let read = states.into_iter().filter_map(|(pointer, states)| Surroundings::read(interpreter, pointer, states));
+        let asked: Vec<Surroundings> = read.take(MAX_ASKED).collect();
+        let found = best(&asked, Surroundings::direct)
+            .or_else(|| best(&asked, |thread| thread.through_tables(&interpreter.memory)));
         if let Some(found) = found {
             return Ok(found);
         }
@@ -59,14 +64,14 @@ pub fn find(interpreter: &Interpreter) -> Result<ThreadSlot> {
 
 /// A thread, and what is around its thread pointer.
 struct Surroundings {
-    state: u64,
+    /// One in each interpreter that it has to do with: the place has one of them at a time.
+    states: Vec<u64>,
     words: BTreeMap<i64, u64>,
 }
 
 impl Surroundings {
-    fn read(interpreter: &Interpreter, state: u64) -> Option<Self> {
+    fn read(interpreter: &Interpreter, pointer: u64, states: Vec<u64>) -> Option<Self> {
         let memory = &interpreter.memory;
-        let pointer = memory.pointer(state + interpreter.layout.thread.pthread)?;
         // The thread pointer points to itself, whatever the library.
         if !pointer.is_multiple_of(8) || memory.word(pointer) != Some(pointer) {
             return None;
@@ -84,12 +89,12 @@ impl Surroundings {
             }
             at = end;
         }
-        Some(Self { state, words })
+        Some(Self { states, words })
     }
 
     /// Where around the thread pointer the state itself is.
     fn direct(&self) -> Vec<(ThreadSlot, u32)> {
-        let here = self.words.iter().filter(|(_, word)| **word == self.state);
+        let here = self.words.iter().filter(|(_, word)| self.states.contains(word));
         here.map(|(offset, _)| (ThreadSlot { offset: *offset, in_table: None }, self.likeness(*offset))).collect()
     }
 
@@ -115,7 +120,7 @@ impl Surroundings {
             let mut bytes = [0; TABLE_BYTES];
             let read = memory.read(*table, &mut bytes);
             for (word, place) in bytes[..read].as_chunks().0.iter().zip(0..) {
-                if u64::from_le_bytes(*word) == self.state {
+                if self.states.contains(&u64::from_le_bytes(*word)) {
                     found.push((ThreadSlot { offset: *offset, in_table: Some(place * 8) }, 0));
                 }
             }
@@ -141,7 +146,7 @@ mod tests {
     use super::*;
 
     fn thread(state: u64, words: &[(i64, u64)]) -> Surroundings {
-        Surroundings { state, words: words.iter().copied().collect() }
+        Surroundings { states: vec![state], words: words.iter().copied().collect() }
     }
 
     fn direct(threads: &[Surroundings]) -> Option<i64> {
@@ -162,6 +167,12 @@ mod tests {
             thread(9, &[(-64, 9)]),
         ];
         assert_eq!(direct(&threads), Some(-64));
+    }
+
+    #[test]
+    fn a_thread_of_several_interpreters_has_one_of_its_states_there() {
+        let words = [(-64, 9), (792, 1), (800, 8)].into_iter().collect();
+        assert_eq!(direct(&[Surroundings { states: vec![7, 8, 10], words }]), Some(800));
     }
 
     #[test]

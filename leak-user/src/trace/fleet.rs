@@ -108,8 +108,8 @@ impl Fleet {
         Some(slot.number)
     }
 
-    /// Attaches to a running process.
-    pub fn attach(&mut self, pid: u32) -> Result<()> {
+    /// Attaches to a process; to one that `runs`, or waits before its first allocation.
+    pub fn attach(&mut self, pid: u32, runs: bool) -> Result<()> {
         if self.has(pid) {
             bail!("process {pid} was given twice; give each PID once");
         }
@@ -121,7 +121,9 @@ impl Fleet {
         let mut traced = Traced::new(target, slot, false, self.means.governor.clone());
         traced.expected_trampoline = expected_trampoline;
         traced.watched.put_in_force(slot, &mut self.means.kernel)?;
-        self.means.pythons.begin(slot, pid, &mut self.means.kernel, self.means.notices);
+        if runs {
+            self.means.pythons.begin(slot, pid, &mut self.means.kernel, self.means.notices);
+        }
         traced.attach(&mut self.means)?;
         self.traced.push(traced);
         Ok(())

@@ -223,13 +223,13 @@ impl Trace {
 
     /// Attaches to a running process.
     pub fn attach(&mut self, pid: u32) -> Result<()> {
-        self.fleet.attach(pid)
+        self.fleet.attach(pid, true)
     }
 
     /// Takes over a process that waits, its libraries mapped, before its first allocation; and lets it go on.
     pub fn launch(&mut self, launched: &mut Launched) -> Result<()> {
         launched.run_to_first_allocation(&mut self.fleet.means.kernel)?;
-        self.attach(launched.pid())?;
+        self.fleet.attach(launched.pid(), false)?;
         launched.resume()
     }
 

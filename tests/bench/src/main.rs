@@ -4,6 +4,7 @@
 //! scenario goes to a file of its own, all of a run and how the demands were met to `README.md` beside them.
 
 mod contender;
+mod interpreters;
 mod leak_under_load;
 mod machine;
 mod peers;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     contender::Contender,
-    leak_under_load,
+    interpreters, leak_under_load,
     race::Race,
     setup::Setup,
     table::{Bar, Limit, Table},
@@ -33,7 +33,7 @@ pub struct Measured {
 }
 
 /// All of them, in the order in which they are measured.
-pub const SCENARIOS: [Scenario; 9] = [
+pub const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "pair", is_usual: true, run: |setup| pairs(setup, Build::FramePointers, 1) },
     Scenario { name: "pair-2", is_usual: true, run: |setup| pairs(setup, Build::FramePointers, 2) },
     Scenario { name: "pair-4", is_usual: true, run: |setup| pairs(setup, Build::FramePointers, 4) },
@@ -42,6 +42,7 @@ pub const SCENARIOS: [Scenario; 9] = [
     Scenario { name: "redis-16", is_usual: true, run: |setup| redis(setup, 16) },
     Scenario { name: "python", is_usual: true, run: python },
     Scenario { name: "walks", is_usual: true, run: walks::measure },
+    Scenario { name: "interpreters", is_usual: true, run: |_| interpreters::measure() },
     Scenario { name: "redis-budget", is_usual: false, run: leak_under_load::measure },
 ];
 
