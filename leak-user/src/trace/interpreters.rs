@@ -61,7 +61,7 @@ impl Interpreters {
     /// Starts the thread.
     pub fn start(notices: Notices) -> Result<Self> {
         let (words, said) = channel();
-        let (namer, named) = channel();
+        let (namer, found) = channel();
         let told = Arc::new(Mutex::new(None));
         let clerk = Clerk {
             told: Arc::clone(&told),
@@ -77,7 +77,7 @@ impl Interpreters {
             .name("python".into())
             .spawn(move || clerk.work(&said))
             .context("no thread could be started to read interpreters")?;
-        Ok(Self { words, named, told, pids: Vec::new() })
+        Ok(Self { words, named: found, told, pids: Vec::new() })
     }
 
     /// Says which processes are traced now. Of those that are new, `wants_names` says whether interpreters that are found in

@@ -1,4 +1,4 @@
-//! What leaktrace does to a running CPython beside its probes: a watch on a container, walks of Python's stack, and a reading
+//! What leaktrace does to a running `CPython` beside its probes: a watch on a container, walks of Python's stack, and a reading
 //! of the heap.
 //!
 //! The watch is measured in turns with none in the same process, by what it computes in its own CPU time; a frame's share
