@@ -57,6 +57,8 @@ pub struct Places {
     pub first_foreign: u64,
     /// This value of it says that C code has called the frame.
     pub entered: u64,
+    /// Not 0 where a caller's frame mostly lies just below that of what it calls.
+    pub is_stacked: u64,
 }
 
 impl Places {
@@ -77,6 +79,7 @@ impl Places {
         sort: NOWHERE,
         first_foreign: NOWHERE,
         entered: NOWHERE,
+        is_stacked: 0,
     };
 }
 
@@ -178,7 +181,7 @@ pub const UNWATCHED: u64 = u64::MAX;
 pub const UNSEEN: u64 = u64::MAX - 1;
 
 const _: () = {
-    assert!(size_of::<Places>() == 8 * 15);
+    assert!(size_of::<Places>() == 8 * 16);
     assert!(size_of::<PythonCall>() == 16);
     assert!(size_of::<WriterKey>() == 16);
     assert!(size_of::<Made>() == 24);

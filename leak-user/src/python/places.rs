@@ -59,6 +59,8 @@ fn of_layout(thread: &OfThread, frame: &OfFrame, thread_pointer: u64, slot: Thre
         sort: sort.map_or(NOWHERE, |at| at - first),
         first_foreign,
         entered,
+        // Since 3.11 frames are no objects any more, and lie on a stack of their own.
+        is_stacked: frame.entry.is_some().into(),
     })
 }
 
