@@ -3,7 +3,7 @@
 Says the address of the word that holds the size of a dict and the megabytes that it has filled, then obeys lines on
 standard input:
   write DEPTH N   writes N entries into the dict, DEPTH calls deep: answers nanoseconds of an entry
-  work MS         computes for so long and adds 1,700 entries a second meanwhile: answers loops a second of CPU time
+  work MS         computes for so long and adds 1,700 entries a second meanwhile: answers loops a second
 The end of the file ends it.
 """
 
@@ -30,7 +30,7 @@ def write(depth, count):
 def work(milliseconds):
     entries.clear()
     added, loops, value = 0, 0, 1
-    began, cpu = time.monotonic(), time.process_time()
+    began = time.monotonic()
     while True:
         for _ in range(400):
             value = value * 31 % 65521
@@ -40,7 +40,7 @@ def work(milliseconds):
             entries[added] = None
             added += 1
         if elapsed * 1000 >= milliseconds:
-            return loops / (time.process_time() - cpu)
+            return loops / elapsed
 
 
 def main():
