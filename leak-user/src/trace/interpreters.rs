@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::pythons::Python as Named;
 use crate::{
@@ -30,7 +31,8 @@ use crate::{
 /// What the watch has seen is read this often.
 const REFRESH: Duration = Duration::from_secs(1);
 
-/// After a reading, it rests for so many times as long as that took.
+/// After a reading, it rests for so many times as long as that took of a processor: on a busy machine it takes longer, and
+/// costs no more.
 const REST: u32 = 9;
 
 /// A process in which there is no interpreter yet is looked at again after this long, so often: it may only just begin.
@@ -111,6 +113,11 @@ impl Interpreters {
     pub fn told(&self) -> Option<Python> {
         lock(&self.told).clone()
     }
+}
+
+/// Processor time of this thread so far.
+fn own_cpu() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 fn lock(told: &Mutex<Option<Python>>) -> MutexGuard<'_, Option<Python>> {
@@ -231,8 +238,9 @@ impl Clerk {
             }
         }
         if let Some((_, study)) = due {
+            let before = own_cpu();
             study.read();
-            self.rests_until = Instant::now() + now.elapsed() * REST;
+            self.rests_until = Instant::now() + own_cpu().saturating_sub(before) * REST;
         }
     }
 

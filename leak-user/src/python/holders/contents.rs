@@ -10,7 +10,8 @@ use crate::python::{
     view::{Edge, Label, Shape, View},
 };
 
-/// Entries that are looked at, of those that came last where there is an order.
+/// Entries that are looked at: of the later half where there is an order, every so many. The very last may have come while
+/// memory was copied, and what they refer to is not in the copy.
 const SAMPLE: usize = 1000;
 
 /// Entries whose bytes are counted.
@@ -54,39 +55,46 @@ impl Contents {
         let keys = kinds_of(&mut sample.iter().filter_map(|(key, _)| *key));
         let values = kinds_of(&mut sample.iter().map(|(_, value)| *value));
         let mut scale = Scale::new(view, container);
-        let weighed = sample.len().min(WEIGHED);
-        for (key, value) in sample.iter().rev().take(WEIGHED) {
+        let mut weighed: u32 = 0;
+        let is_there = |(_, value): &&(Option<u64>, u64)| view.kind_of(*value).is_some();
+        for (key, value) in sample.iter().step_by(sample.len().div_ceil(WEIGHED).max(1)).filter(is_there) {
             scale.put(key.iter().copied().chain([*value]));
+            weighed += 1;
         }
         let table = table_bytes as f64 / entries.max(1) as f64;
-        let bytes_per_entry = table + scale.bytes as f64 / weighed.max(1) as f64;
+        let bytes_per_entry = table + scale.bytes as f64 / f64::from(weighed.max(1));
         Some(Self { container: view.name_of(index), values, keys, bytes_per_entry })
     }
 }
 
-/// Key and value, or item, of entries: of the last where there is an order.
+/// Key and value, or item, of entries: of the later half where there is an order.
 fn sample(view: &View, container: u64, index: TypeIndex) -> Vec<(Option<u64>, u64)> {
+    let count = || view.container_size(container, view.kind(index)).map_or(0, |(entries, _)| entries as usize);
     match view.kind(index).shape {
         Shape::Dict => {
             let Some(entries) = view.entries(container) else { return vec![] };
-            let places = (0..entries.places()).rev();
-            let mut last: Vec<_> = places
-                .filter_map(|place| entries.at(place))
-                .take(SAMPLE)
-                .map(|(key, value)| (Some(key), value))
-                .collect();
-            last.reverse();
-            last
+            let (first, step) = later_half(entries.places());
+            let places = (first..entries.places()).step_by(step);
+            places.filter_map(|place| entries.at(place)).map(|(key, value)| (Some(key), value)).collect()
         }
-        Shape::List => view.last_list_items(container, SAMPLE as u64).map(|item| (None, item)).collect(),
+        Shape::List => {
+            let (first, step) = later_half(count());
+            let items = view.last_list_items(container, (count() - first) as u64);
+            items.step_by(step).map(|item| (None, item)).collect()
+        }
         Shape::Deque => {
-            let count = view.container_size(container, view.kind(index)).map_or(0, |(entries, _)| entries);
-            let items = view.deque_items(container, u64::MAX);
-            items.skip((count as usize).saturating_sub(SAMPLE)).map(|item| (None, item)).collect()
+            let (first, step) = later_half(count());
+            view.deque_items(container, u64::MAX).skip(first).step_by(step).map(|item| (None, item)).collect()
         }
         Shape::Set => view.set_members(container).take(SAMPLE).map(|member| (None, member)).collect(),
         _ => vec![],
     }
+}
+
+/// Of so many entries: the first to look at, and from which to which to go.
+fn later_half(count: usize) -> (usize, usize) {
+    let first = (count / 2).min(count.saturating_sub(SAMPLE));
+    (first, (count - first).div_ceil(SAMPLE).max(1))
 }
 
 fn shares(view: &View, objects: &mut dyn Iterator<Item = u64>) -> Vec<Share> {
@@ -163,5 +171,20 @@ impl<'v, 'a> Scale<'v, 'a> {
             self.objects.push(object);
         }
         is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_later_half_a_thousand_are_looked_at() {
+        for count in [0, 1, 999, 1000, 1001, 1999, 5000, 70_000, 10_000_000] {
+            let (first, step) = later_half(count);
+            let looked_at = (first..count).step_by(step).count();
+            assert!(looked_at <= SAMPLE && (looked_at >= SAMPLE / 2 || looked_at == count), "{looked_at} of {count}");
+            assert!(first <= count / 2 && (count <= 2 * SAMPLE || first > 0), "{first} of {count}");
+        }
     }
 }

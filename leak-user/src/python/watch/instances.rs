@@ -5,11 +5,7 @@
 //! of every class hits. It is in place in turns, as for a word ([`duty`](super::duty)): what one costs is a turn's, whatever the
 //! type. Objects that are not made by that function are not seen: those of built-in types, for the most part.
 
-use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::uprobe::UProbeLink;
@@ -20,6 +16,7 @@ use super::{
     duty::{self, Next},
     programs::Programs,
     survivors::Survivors,
+    turns::{InTurns, Turns},
 };
 use crate::{
     probe::place::place,
@@ -35,15 +32,7 @@ const EMULATED: f64 = 2.5e-6;
 const STEPPED: f64 = 12.5e-6;
 
 /// Counts instances of types of one process. It ends when this is dropped.
-pub struct Instances {
-    desk: Arc<Desk>,
-    timer: Option<JoinHandle<()>>,
-}
-
-struct Desk {
-    state: Mutex<State>,
-    end: Condvar,
-}
+pub struct Instances(Turns<State>);
 
 struct State {
     programs: Programs,
@@ -60,7 +49,6 @@ struct State {
     turn: Option<(Instant, u64, UProbeLink)>,
     /// How long it was watched, in turns before this one.
     watched: Duration,
-    is_over: bool,
 }
 
 impl Instances {
@@ -95,75 +83,35 @@ impl Instances {
             began: Instant::now(),
             turn: None,
             watched: Duration::ZERO,
-            is_over: false,
         };
         state.begin().with_context(|| format!("the kernel refused a probe on {FUNCTION} in process {pid}"))?;
-        let desk = Arc::new(Desk { state: Mutex::new(state), end: Condvar::new() });
-        let timer = Arc::clone(&desk);
-        let timer = thread::Builder::new().name("python instances".into()).spawn(move || timer.turns())?;
-        Ok(Self { desk, timer: Some(timer) })
+        Ok(Self(Turns::start("python instances", state, FIRST_LOOK)?))
     }
 
     /// What was made so far, by type and stack: `additions` is how many instances.
     pub fn read(&self) -> Result<Vec<Write>> {
-        let state = self.desk.lock();
-        state.programs.writes(|by| state.survivors.of(by))
+        self.0.with(|state| state.programs.writes(|by| state.survivors.of(by)))
     }
 
     /// Looks which of the objects that were made are still there; `is_there` says so of a type, by its place, and an
     /// address. To be asked at each reading of the heap: what is there at two of them stays.
     pub fn look(&self, is_there: impl Fn(usize, u64) -> bool) -> Result<()> {
-        let mut state = self.desk.lock();
-        let made = state.programs.made()?;
-        for address in state.survivors.look(&made, is_there) {
-            state.programs.forget_made(address);
-        }
-        Ok(())
+        self.0.with(|state| {
+            let made = state.programs.made()?;
+            for address in state.survivors.look(&made, is_there) {
+                state.programs.forget_made(address);
+            }
+            Ok(())
+        })
     }
 
     /// How each type was watched so far, in the order in which they were given.
     pub fn coverage(&self) -> Result<Vec<Coverage>> {
-        let state = self.desk.lock();
-        let now = Instant::now();
-        let turn = state.turn.as_ref().map_or(Duration::ZERO, |(began, ..)| now.saturating_duration_since(*began));
-        let all = now.saturating_duration_since(state.began);
-        let share = ((state.watched + turn).as_secs_f64() / all.as_secs_f64().max(1e-9)).min(1.0);
-        let of = |index| {
-            let seen = state.programs.seen(index)?;
-            Ok(Coverage { share, writes: seen.writes, lost: seen.lost })
-        };
-        (0..state.types).map(of).collect()
+        self.0.with(|state| state.coverage())
     }
 }
 
-impl Drop for Instances {
-    fn drop(&mut self) {
-        self.desk.lock().is_over = true;
-        self.desk.end.notify_all();
-        if let Some(timer) = self.timer.take() {
-            // It says nothing, whichever way it ends.
-            let _ = timer.join();
-        }
-    }
-}
-
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn turns(&self) {
-        let mut state = self.lock();
-        let mut wait = FIRST_LOOK;
-        while !state.is_over {
-            (state, _) = self.end.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
-            wait = state.look();
-        }
-        state.turn = None;
-    }
-}
-
-impl State {
+impl InTurns for State {
     /// Sees to the turn under way, or begins one, and says when to look again.
     fn look(&mut self) -> Duration {
         let Some((began, before, link)) = self.turn.take() else {
@@ -189,6 +137,24 @@ impl State {
                 wait
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.turn = None;
+    }
+}
+
+impl State {
+    fn coverage(&self) -> Result<Vec<Coverage>> {
+        let now = Instant::now();
+        let turn = self.turn.as_ref().map_or(Duration::ZERO, |(began, ..)| now.saturating_duration_since(*began));
+        let all = now.saturating_duration_since(self.began);
+        let share = ((self.watched + turn).as_secs_f64() / all.as_secs_f64().max(1e-9)).min(1.0);
+        let of = |index| {
+            let seen = self.programs.seen(index)?;
+            Ok(Coverage { share, writes: seen.writes, lost: seen.lost })
+        };
+        (0..self.types).map(of).collect()
     }
 
     fn begin(&mut self) -> Result<()> {

@@ -12,12 +12,11 @@ mod duty;
 mod instances;
 mod programs;
 mod survivors;
+mod turns;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -30,6 +29,7 @@ use self::{
     breakpoints::{Breakpoints, is_full},
     duty::Next,
     programs::Programs,
+    turns::{InTurns, Turns},
 };
 use super::{interpreter::Interpreter, memory::Memory, places::places};
 
@@ -60,16 +60,7 @@ pub struct Coverage {
 }
 
 /// A watch on containers of a process. It ends when this is dropped.
-pub struct Watch {
-    desk: Arc<Desk>,
-    timer: Option<JoinHandle<()>>,
-}
-
-/// What the watch and its timer share.
-struct Desk {
-    state: Mutex<State>,
-    end: Condvar,
-}
+pub struct Watch(Turns<State>);
 
 struct State {
     programs: Programs,
@@ -79,7 +70,6 @@ struct State {
     cost: f64,
     /// The share of a processor's time that all of it may cost.
     budget: f64,
-    is_over: bool,
 }
 
 /// A watched word.
@@ -126,7 +116,7 @@ impl Watch {
             .collect();
         let opened = opened.map_err(|error| refused(pid, error))?;
         let now = Instant::now();
-        let mut state = State { programs, memory, words: Vec::new(), cost, budget, is_over: false };
+        let mut state = State { programs, memory, words: Vec::new(), cost, budget };
         for (address, breakpoints) in addresses.iter().zip(opened) {
             let word = Word {
                 address: *address,
@@ -143,68 +133,51 @@ impl Watch {
         for index in 0..state.words.len() {
             state.begin(index);
         }
-        let desk = Arc::new(Desk { state: Mutex::new(state), end: Condvar::new() });
-        let timer = Arc::clone(&desk);
-        let timer = thread::Builder::new().name("python watch".into()).spawn(move || timer.turns())?;
-        Ok(Self { desk, timer: Some(timer) })
+        Ok(Self(Turns::start("python watch", state, FIRST_LOOK)?))
     }
 
     /// What was written so far, by container and stack.
     pub fn read(&self) -> Result<Vec<Write>> {
-        self.desk.lock().programs.writes(|_| 0)
+        self.0.with(|state| state.programs.writes(|_| 0))
     }
 
     /// How each container was watched so far, in the order in which they were given.
     pub fn coverage(&self) -> Result<Vec<Coverage>> {
-        let state = self.desk.lock();
-        let now = Instant::now();
-        let of = |(index, word): (usize, &Word)| {
-            let seen = state.programs.seen(index)?;
-            let watched = word.watched + word.turn.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-            let share = watched.as_secs_f64() / now.saturating_duration_since(word.began).as_secs_f64().max(1e-9);
-            Ok(Coverage { share: share.min(1.0), writes: seen.writes, lost: seen.lost })
-        };
-        state.words.iter().enumerate().map(|(index, word)| of((index, word))).collect()
+        self.0.with(|state| state.coverage())
     }
 
     /// Microseconds that a write to a watched container costs the target, as measured on leaktrace itself.
     pub fn cost(&self) -> f64 {
-        self.desk.lock().cost * 1e6
+        self.0.with(|state| state.cost) * 1e6
     }
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.desk.lock().is_over = true;
-        self.desk.end.notify_all();
-        if let Some(timer) = self.timer.take() {
-            // It says nothing, whichever way it ends.
-            let _ = timer.join();
-        }
-    }
-}
-
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl InTurns for State {
+    fn look(&mut self) -> Duration {
+        self.look_at_those_due(Instant::now())
     }
 
-    /// Gives each word its turns until the watch is over.
-    fn turns(&self) {
-        let mut state = self.lock();
-        while !state.is_over {
-            let wait = state.look(Instant::now());
-            (state, _) = self.end.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
-        }
-        for word in 0..state.words.len() {
-            state.pause(word, Instant::now());
+    fn end(&mut self) {
+        for word in 0..self.words.len() {
+            self.pause(word, Instant::now());
         }
     }
 }
 
 impl State {
+    fn coverage(&self) -> Result<Vec<Coverage>> {
+        let now = Instant::now();
+        let of = |(index, word): (usize, &Word)| {
+            let seen = self.programs.seen(index)?;
+            let watched = word.watched + word.turn.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+            let share = watched.as_secs_f64() / now.saturating_duration_since(word.began).as_secs_f64().max(1e-9);
+            Ok(Coverage { share: share.min(1.0), writes: seen.writes, lost: seen.lost })
+        };
+        self.words.iter().enumerate().map(of).collect()
+    }
+
     /// Looks at the words whose time has come, and says when to look again.
-    fn look(&mut self, now: Instant) -> Duration {
+    fn look_at_those_due(&mut self, now: Instant) -> Duration {
         let costs: Vec<f64> = self.words.iter().map(|word| word.cost).collect();
         let shares = duty::divide(self.budget, &costs);
         for (index, share) in shares.into_iter().enumerate() {
