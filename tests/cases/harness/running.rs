@@ -1,10 +1,15 @@
 //! A child process that does not outlive its handle.
 
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
+use std::{
+    io::ErrorKind,
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus},
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait_until;
+use super::{PATIENCE, wait_until};
 
 /// A program that is killed and reaped when this is dropped.
 pub struct Running {
@@ -16,8 +21,17 @@ impl Running {
     /// Starts it.
     pub fn start(command: &mut Command) -> Self {
         let name = format!("{command:?}");
-        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        Self { child, name }
+        let began = Instant::now();
+        loop {
+            match command.spawn() {
+                Ok(child) => return Self { child, name },
+                // A program that was just copied is written to as long as another test's new child has what this one had.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && began.elapsed() < PATIENCE => {
+                    sleep(Duration::from_millis(5));
+                }
+                Err(error) => panic!("{name} does not start: {error}"),
+            }
+        }
     }
 
     /// Its process id.

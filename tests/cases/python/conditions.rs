@@ -50,7 +50,7 @@ fn flags_many_threads_and_other_interpreters_in_the_process_hide_nothing() {
         scope(|scope| {
             for python in pythons {
                 scope.spawn(|| {
-                    is_named(&machine, python, &["-OO", "-X", "faulthandler", "-B"], "sessions.py", "SESSIONS")
+                    is_named(&machine, python, &["-OO", "-X", "faulthandler", "-B"], "sessions.py", "SESSIONS");
                 });
                 scope.spawn(|| is_named(&machine, python, &[], "many_threads.py", "DONE"));
                 scope.spawn(|| is_named(&machine, python, &[], "subinterpreters.py", "SEEN"));

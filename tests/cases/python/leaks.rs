@@ -28,11 +28,8 @@ const TRACED_S: u64 = 45;
 /// said before two minutes.
 const TRACED_SURELY_S: u64 = 150;
 
-/// Programs that are traced at a time, each by its own leaktrace. They are idle most of the time.
-const AT_ONCE: usize = PROGRAMS.len();
-
-/// The same with all versions, where other long tests run beside.
-const AT_ONCE_OF_ALL: usize = 10;
+/// Programs that are traced at a time, each by its own leaktrace. They are idle most of the time, but other tests run beside.
+const AT_ONCE: usize = 10;
 
 #[test]
 fn the_line_that_leaks_is_named_from_outside_and_whoever_is_healthy_is_not_accused() {
@@ -46,7 +43,7 @@ fn the_line_that_leaks_is_named_from_outside_and_whoever_is_healthy_is_not_accus
     let outcomes = Mutex::new(Vec::new());
     let waiting = Mutex::new(cells.into_iter());
     scope(|scope| {
-        for _ in 0..if is_full() { AT_ONCE_OF_ALL } else { AT_ONCE } {
+        for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 loop {
                     let next = waiting.lock().expect("nothing fails while this is held").next();

@@ -67,6 +67,16 @@ impl Contents {
     }
 }
 
+/// Whether the copy of memory has a container without most of what it holds: its table was moved meanwhile, so that the one
+/// that is there in the copy is not the one of that moment. All that it holds seems out of reach then.
+pub fn is_torn(view: &View, container: u64) -> bool {
+    let Some(index) = view.kind_of(container) else { return true };
+    let sample = sample(view, container, index);
+    let is_there = |value: u64| view.kind_of(value).is_some() || view.is_own_data(value);
+    let there = sample.iter().filter(|(_, value)| is_there(*value)).count();
+    there * 2 <= sample.len()
+}
+
 /// Key and value, or item, of entries: of the later half where there is an order.
 fn sample(view: &View, container: u64, index: TypeIndex) -> Vec<(Option<u64>, u64)> {
     let count = || view.container_size(container, view.kind(index)).map_or(0, |(entries, _)| entries as usize);

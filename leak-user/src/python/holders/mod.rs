@@ -14,7 +14,7 @@ mod trend;
 mod visited;
 mod walk;
 
-pub use contents::{Contents, Share};
+pub use contents::{Contents, Share, is_torn};
 pub use cycles::{Cycle, Link, Unreached, unreached};
 pub use growth::{ContainerGrowth, Growing, TypeGrowth, growth};
 pub use names::name;

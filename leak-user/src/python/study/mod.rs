@@ -22,7 +22,7 @@ use self::{
 };
 use super::{
     heap::Heap,
-    holders::{Ended, Limits, Scan, TypeGrowth, Unreached, Walk, unreached},
+    holders::{Ended, Limits, Scan, TypeGrowth, Unreached, Walk, is_torn, unreached},
     interpreter::Interpreter,
     snapshot::Snapshot,
     view::View,
@@ -43,6 +43,9 @@ const PAUSES: [Duration; 8] = [
 
 /// Most objects and most time of a walk from the program's names.
 const LIMITS: Limits = Limits { objects: 4 << 20, time: Duration::from_secs(5) };
+
+/// Containers, those that grew most, of which a copy must have what they hold before anything is said to be held by none.
+const JUDGED_WHOLE: usize = 64;
 
 /// Types that are told.
 const TYPES_TOLD: usize = 25;
@@ -139,7 +142,8 @@ impl Study {
         self.known = self.names.judge(&view, &self.past, &growing.containers, LIMITS);
         let suspects = self.suspects(&growing.types);
         // Where that is not known, what was found before stays.
-        if let Some(found) = out_of_reach(&view, &suspects) {
+        let is_torn = growing.containers.iter().take(JUDGED_WHOLE).any(|of| is_torn(&view, of.address));
+        if let Some(found) = out_of_reach(&view, &suspects).filter(|_| !is_torn) {
             self.unheld = self.unreached.note(self.interpreter.pid, &suspects, &found);
         }
         let spots: Vec<Spot> = self.known.iter().map(Known::spot).collect();

@@ -26,6 +26,9 @@ use super::{
     reader::Reader,
 };
 
+/// How far from the type of all types an interpreter's own data may lie.
+const OWN_DATA: u64 = 4 << 20;
+
 /// An interpreter's objects.
 pub struct View<'a> {
     interpreter: &'a Interpreter,
@@ -57,6 +60,11 @@ impl<'a> View<'a> {
     /// Every object that was found: its address and its type.
     pub fn for_each_object(&self, mut visit: impl FnMut(u64, TypeIndex)) {
         self.heap.for_each_object(|object| visit(object.address, object.kind));
+    }
+
+    /// Whether an address is in the interpreter's own data, as `None` is and small numbers may be: no snapshot has that.
+    pub fn is_own_data(&self, address: u64) -> bool {
+        address.abs_diff(self.interpreter.type_type) < OWN_DATA
     }
 
     /// How many references to an object there are.
