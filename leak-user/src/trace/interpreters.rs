@@ -56,7 +56,10 @@ pub struct Interpreters {
     words: Sender<Word>,
     named: Receiver<Named>,
     told: Arc<Mutex<Option<Python>>>,
+    /// Those that the thread was told of.
     pids: Vec<u32>,
+    /// Those that were traced the last time; none before the first.
+    before: Option<Vec<u32>>,
 }
 
 impl Interpreters {
@@ -79,20 +82,29 @@ impl Interpreters {
             .name("python".into())
             .spawn(move || clerk.work(&said))
             .context("no thread could be started to read interpreters")?;
-        Ok(Self { words, named: found, told, pids: Vec::new() })
+        Ok(Self { words, named: found, told, pids: Vec::new(), before: None })
     }
 
-    /// Says which processes are traced now. Of those that are new, `wants_names` says whether interpreters that are found in
+    /// Says which processes are traced now. What came since the last time may be gone again in a moment, as children mostly are:
+    /// it is looked at if it is still there the next time. Of those that are looked at, `wants_names` says whether interpreters that are found in
     /// them are to be handed out by [`Self::named`].
     pub fn follow(&mut self, pids: Vec<u32>, wants_names: impl Fn(u32) -> bool) {
         // An error means that the thread has ended; then there is nothing to tell.
-        for pid in pids.iter().filter(|pid| !self.pids.contains(pid)) {
+        let stays = |pid: &u32| self.before.as_ref().is_none_or(|before| before.contains(pid));
+        let came: Vec<u32> = pids.iter().filter(|pid| !self.pids.contains(pid) && stays(pid)).copied().collect();
+        for pid in &came {
             let _ = self.words.send(Word::Came(*pid, wants_names(*pid)));
         }
-        for pid in self.pids.iter().filter(|pid| !pids.contains(pid)) {
-            let _ = self.words.send(Word::Went(*pid));
-        }
-        self.pids = pids;
+        let words = &self.words;
+        self.pids.retain(|pid| {
+            let is_there = pids.contains(pid);
+            if !is_there {
+                let _ = words.send(Word::Went(*pid));
+            }
+            is_there
+        });
+        self.pids.extend(came);
+        self.before = Some(pids);
     }
 
     /// Says that a process runs another program since: it is to be looked at as one that has just come.
