@@ -86,8 +86,8 @@ impl Interpreters {
     }
 
     /// Says which processes are traced now. What came since the last time may be gone again in a moment, as children mostly are:
-    /// it is looked at if it is still there the next time. Of those that are looked at, `wants_names` says whether interpreters that are found in
-    /// them are to be handed out by [`Self::named`].
+    /// it is looked at if it is still there the next time. Of those that are looked at, `wants_names` says whether interpreters
+    /// that are found in them are to be handed out by [`Self::named`].
     pub fn follow(&mut self, pids: Vec<u32>, wants_names: impl Fn(u32) -> bool) {
         // An error means that the thread has ended; then there is nothing to tell.
         let stays = |pid: &u32| self.before.as_ref().is_none_or(|before| before.contains(pid));

@@ -143,7 +143,7 @@ impl Study {
         let suspects = self.suspects(&growing.types);
         // Where that is not known, what was found before stays.
         let is_torn = growing.containers.iter().take(JUDGED_WHOLE).any(|of| is_torn(&view, of.address));
-        if let Some(found) = out_of_reach(&view, &suspects).filter(|_| !is_torn) {
+        if !is_torn && let Some(found) = out_of_reach(&view, &suspects) {
             self.unheld = self.unreached.note(self.interpreter.pid, &suspects, &found);
         }
         let spots: Vec<Spot> = self.known.iter().map(Known::spot).collect();
