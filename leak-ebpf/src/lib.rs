@@ -5,6 +5,7 @@
 //! fixed layout, checked below at compile time; it holds no behaviour beyond packing and unpacking.
 #![no_std]
 
+mod changes;
 mod counter;
 pub mod frame;
 mod hits;
@@ -13,6 +14,7 @@ mod record;
 mod sample;
 mod slot;
 
+pub use changes::{Changes, Loader};
 pub use counter::{COUNTERS, Counter};
 pub use hits::Hits;
 pub use python_wire::{
@@ -498,6 +500,7 @@ const _: () = {
     assert!(size_of::<Segment>() == 32);
     assert!(size_of::<Sampling>() == 24);
     assert!(size_of::<Hits>() == 48);
+    assert!(size_of::<Loader>() == 16);
     assert!(size_of::<BlockKey>() == 16);
     assert!(KNOWN_STACKS.is_power_of_two() && CACHED_RULES.is_power_of_two());
 };

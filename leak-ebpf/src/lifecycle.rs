@@ -8,17 +8,27 @@ use aya_ebpf::{
     programs::{ProbeContext, RawTracePointContext},
 };
 use aya_log_ebpf::info;
-use leak_ebpf::{Cookie, Counter, Head, Kind, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord, STRANGERS_SLOT};
+use leak_ebpf::{
+    Changes, Cookie, Counter, Head, Kind, Loader, MAX_PROCESSES, NO_TRAMPOLINE, ProcessRecord, STRANGERS_SLOT,
+};
 
-use crate::{brief, call::Thread, emit, newcomers, sharers};
+use crate::{
+    brief,
+    call::{Thread, read_user},
+    emit, newcomers, sharers,
+};
 
 /// The process slot of each traced process, by its id in the initial PID namespace.
 #[map]
 static TRACED: HashMap<u32, u16> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 
-/// How often each process, by slot, has changed what it runs: an address means another thing since.
+/// How often each process, by slot, has changed what it runs, as packed [`Changes`]: an address means another thing since.
 #[map]
-static GENERATIONS: Array<u32> = Array::with_max_entries(MAX_PROCESSES, 0);
+static CHANGES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// The dynamic loader of each process, by slot, as far as user space has looked at it.
+#[map]
+static LOADERS: Array<Loader> = Array::with_max_entries(MAX_PROCESSES, 0);
 
 /// Where the kernel's return trampoline is in each process, by slot: first where it is to be expected, and where user
 /// space has found it as soon as that has looked. 0 is not known.
@@ -35,7 +45,7 @@ pub fn trampoline(process: u16) -> u64 {
 /// How often the process in this slot has changed what it runs.
 #[inline(always)]
 pub fn generation(process: u16) -> u32 {
-    GENERATIONS.get(u32::from(process)).copied().unwrap_or(0)
+    CHANGES.get(u32::from(process)).map_or(0, |changes| Changes::unpack(*changes).all)
 }
 
 /// A traced process has replaced its program: its memory is gone, and its allocator may be another. Of the others it is told
@@ -56,7 +66,11 @@ pub fn exec(ctx: RawTracePointContext) -> i32 {
         thread.end_call();
     }
     info!(&ctx, "process {} has replaced its program", pid);
-    change(process);
+    change(process, true);
+    if let Some(loader) = LOADERS.get_ptr_mut(u32::from(process)) {
+        // SAFETY: the pointer is into the array, and an exec has one thread.
+        unsafe { *loader = Loader { state_distance: 0, state: 0 } };
+    }
     if let Some(trampoline) = TRAMPOLINES.get_ptr_mut(u32::from(process)) {
         // SAFETY: the pointer is into the array.
         unsafe { *trampoline = emit::settings().usual_trampoline };
@@ -107,17 +121,36 @@ pub fn libraries(ctx: ProbeContext) -> u32 {
     if cookie.process == STRANGERS_SLOT {
         return 0;
     }
-    change(cookie.process);
+    // SAFETY: as above.
+    let here = unsafe { (*ctx.regs).rip };
+    change(cookie.process, may_remove(cookie.process, here));
     tell(Kind::Libraries, cookie);
     0
 }
 
+/// Whether the loader of this process, which tells of a change `here`, may take code away.
+#[inline(always)]
+fn may_remove(process: u16, here: u64) -> bool {
+    let Some(loader) = LOADERS.get_ptr_mut(u32::from(process)) else { return true };
+    // SAFETY: the pointer is into the array, and the loader holds its lock here.
+    let loader = unsafe { &mut *loader };
+    if loader.state_distance == 0 {
+        return true;
+    }
+    let Some(state) = read_user(here.wrapping_add(loader.state_distance)) else { return true };
+    // It is an int.
+    let state = state & 0xffff_ffff;
+    let may_remove = loader.may_remove(state);
+    loader.state = state;
+    may_remove
+}
+
 /// From now on, addresses of this process mean other things.
 #[inline(always)]
-fn change(process: u16) {
-    if let Some(generation) = GENERATIONS.get_ptr_mut(u32::from(process)) {
+fn change(process: u16, is_removal: bool) {
+    if let Some(changes) = CHANGES.get_ptr_mut(u32::from(process)) {
         // SAFETY: the pointer is into the array; a loader holds its lock here and an exec has one thread.
-        unsafe { *generation += 1 };
+        unsafe { *changes = Changes::unpack(*changes).and_one(is_removal).pack() };
     }
 }
 

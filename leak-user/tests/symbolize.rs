@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use leak_ebpf::Changes;
 use leak_user::{
     process::{
         elf::ElfFile,
@@ -82,7 +83,7 @@ impl Running {
     }
 
     fn modules(&self) -> Modules {
-        let mut modules = Modules::new(|_| 0);
+        let mut modules = Modules::new(|_| Changes::default());
         modules.read(0, self.child.id()).expect("a running process");
         modules
     }

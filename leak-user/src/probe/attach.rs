@@ -89,6 +89,8 @@ struct Links {
 pub struct LoaderSite {
     /// Where in the file the breakpoint goes.
     pub file_offset: u64,
+    /// How far from there, in bytes and wrapping, the loader says what it is about; 0 if it does not.
+    pub state_distance: u64,
 }
 
 /// The process and the file that probes go into.

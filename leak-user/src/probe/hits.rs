@@ -5,7 +5,7 @@ use aya::{
     Pod,
     maps::{Map, MapData, PerCpuArray},
 };
-use leak_ebpf::{Hits, Made, Places, PythonStack, Sampling, Seen, WriterKey, Writes};
+use leak_ebpf::{Hits, Loader, Made, Places, PythonStack, Sampling, Seen, WriterKey, Writes};
 
 /// A value of a map that is a struct of the wire.
 #[repr(transparent)]
@@ -28,6 +28,8 @@ unsafe impl Pod for Shared<Writes> {}
 unsafe impl Pod for Shared<WriterKey> {}
 // SAFETY: as above.
 unsafe impl Pod for Shared<Made> {}
+// SAFETY: as above.
+unsafe impl Pod for Shared<Loader> {}
 
 /// The hits' reading end.
 pub struct HitCounts(PerCpuArray<MapData, Shared<Hits>>);

@@ -11,8 +11,8 @@ use aya::{
 };
 use aya_log::EbpfLogger;
 use leak_ebpf::{
-    BlockKey, Counter, EXACT, MAX_WATCHED, NEWCOMER_WANTED, Places, PythonStack, SLOT_BYTES, STRANGERS_SLOT, Sampling,
-    Walk,
+    BlockKey, Counter, EXACT, Loader, MAX_WATCHED, NEWCOMER_WANTED, Places, PythonStack, SLOT_BYTES, STRANGERS_SLOT,
+    Sampling, Walk,
 };
 
 use super::{
@@ -105,6 +105,7 @@ pub struct Kernel {
     sampling: Array<MapData, Shared<Sampling>>,
     watched: WatchedBlocks,
     generations: Generations,
+    loaders: Array<MapData, Shared<Loader>>,
     walk: Walk,
     python: Option<PythonMaps>,
 }
@@ -215,7 +216,8 @@ impl Kernel {
             take_map(&mut ebpf, "EPOCHS")?,
             take_map(&mut ebpf, "RULES")?,
         )?;
-        let generations = Generations::new(take_map(&mut ebpf, "GENERATIONS")?)?;
+        let generations = Generations::new(take_map(&mut ebpf, "CHANGES")?)?;
+        let loaders = Array::try_from(take_map(&mut ebpf, "LOADERS")?)?;
         let hits = HitCounts::new(take_map(&mut ebpf, "HITS")?)?;
         let sampling = Array::try_from(take_map(&mut ebpf, "SAMPLING")?)?;
         let watched = WatchedBlocks::new(take_map(&mut ebpf, "WATCHED")?, take_map(&mut ebpf, "WATCHED_BINS")?)?;
@@ -234,6 +236,7 @@ impl Kernel {
             sampling,
             watched,
             generations,
+            loaders,
             walk,
             python,
         };
@@ -281,7 +284,17 @@ impl Kernel {
 
     /// Makes a slot that another process had ready for a new one: the same addresses are other stacks from now on.
     pub fn renew(&mut self, process: u16) -> Result<()> {
+        self.set_loader(process, 0)?;
         self.generations.advance(process)
+    }
+
+    /// Tells how far it is from where the process in this slot tells of changes of what it maps to what it says of them, in
+    /// bytes, wrapping; 0 if that is not known.
+    pub fn set_loader(&mut self, process: u16, state_distance: u64) -> Result<()> {
+        let loader = Loader { state_distance, state: Loader::CONSISTENT };
+        self.loaders
+            .set(u32::from(process), Shared(loader), 0)
+            .context("where its loader tells of changes cannot be set")
     }
 
     /// Whether newcomers wait in loaders that bear a probe for it.

@@ -3,6 +3,7 @@
 //! Everything here was written by the target or by files it chose, and is read as such: bounded, and by the file that
 //! is mapped rather than by the path that bears its name. Nothing here touches eBPF.
 
+mod address_space;
 pub mod allocator;
 mod below;
 pub mod call_target;

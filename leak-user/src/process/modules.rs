@@ -14,14 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use leak_ebpf::Changes;
+
 use super::{
+    address_space::{AddressSpace, Snapshot},
     maps::{CodeMapping, MappedFile, code_mappings},
     origin::{Origin, Root},
 };
 
 /// Place of a module in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModuleIndex(u32);
+pub struct ModuleIndex(pub(super) u32);
 
 impl ModuleIndex {
     /// Where the module stands in the table.
@@ -83,52 +86,21 @@ impl FileState {
 pub struct Modules {
     all: Vec<Arc<Module>>,
     by_file: HashMap<((i32, i32), u64), ModuleIndex>,
-    processes: HashMap<u16, AddressSpace>,
-    generation_of: Box<dyn Fn(u16) -> u32>,
+    processes: HashMap<u16, Process>,
+    changes_of: Box<dyn Fn(u16) -> Changes>,
     /// Processes whose mappings were read, or dropped, since somebody asked.
     changed: BTreeSet<u16>,
 }
 
-/// The code mappings of one process as they were read.
+/// A process, and what it maps.
 #[derive(Debug)]
-struct AddressSpace {
+struct Process {
     /// None once the process is gone: another may bear its id.
     pid: Option<u32>,
     /// Where it finds its files, if that could be told.
     origin: Option<Arc<Origin>>,
-    now: Snapshot,
-    /// Of before the process last changed what it maps: stacks from then may still be on their way.
-    before: Option<Snapshot>,
+    space: AddressSpace,
     read_at: Instant,
-}
-
-#[derive(Debug, Default)]
-struct Snapshot {
-    /// How often the process had changed what it maps.
-    generation: u32,
-    mappings: Vec<(CodeMapping, ModuleIndex)>,
-}
-
-impl Snapshot {
-    fn find(&self, address: u64) -> Option<Location> {
-        let next = self.mappings.partition_point(|(mapping, _)| mapping.start <= address);
-        let (mapping, module) = self.mappings.get(next.checked_sub(1)?)?;
-        (address < mapping.end)
-            .then(|| Location { module: Some(*module), offset: address - mapping.start + mapping.file_offset })
-    }
-}
-
-impl AddressSpace {
-    /// Where an address of this generation lies. Of one that was not looked at while it lasted, only what was so before
-    /// and is so after is known.
-    fn find(&self, generation: u32, address: u64) -> Option<Location> {
-        match &self.before {
-            _ if generation >= self.now.generation => self.now.find(address),
-            Some(before) if before.generation == generation => before.find(address),
-            Some(before) => self.now.find(address).filter(|location| before.find(address) == Some(*location)),
-            None => None,
-        }
-    }
 }
 
 /// An address outside all known mappings has them read anew, but not more often than this.
@@ -138,41 +110,43 @@ const REREAD_AFTER: Duration = Duration::from_millis(200);
 const READINGS: u32 = 3;
 
 impl Modules {
-    /// An empty table. `generation_of` tells how often the process in a slot has changed what it maps.
-    pub fn new(generation_of: impl Fn(u16) -> u32 + 'static) -> Self {
+    /// An empty table. `changes_of` tells how often the process in a slot has changed what it maps.
+    pub fn new(changes_of: impl Fn(u16) -> Changes + 'static) -> Self {
         Self {
             all: Vec::new(),
             by_file: HashMap::new(),
             processes: HashMap::new(),
-            generation_of: Box::new(generation_of),
+            changes_of: Box::new(changes_of),
             changed: BTreeSet::new(),
         }
     }
 
     /// Reads the mappings of a process.
     pub fn read(&mut self, process: u16, pid: u32) -> io::Result<()> {
-        let mut generation = (self.generation_of)(process);
+        let mut since = (self.changes_of)(process);
         let mut mappings = code_mappings(pid)?;
+        let mut until = (self.changes_of)(process);
         for _ in 1..READINGS {
-            let after = (self.generation_of)(process);
-            if after == generation {
+            if since == until {
                 break;
             }
-            generation = after;
+            since = until;
             mappings = code_mappings(pid)?;
+            until = (self.changes_of)(process);
         }
-        let known = self.processes.get(&process).and_then(|space| space.origin.as_ref());
+        let known = self.processes.get(&process).and_then(|known| known.origin.as_ref());
         let origin = Origin::of(pid, known).ok();
-        let mappings = mappings.into_iter().map(|mapping| {
-            let module = self.intern(pid, &mapping, origin.as_ref());
-            (mapping, module)
-        });
-        let now = Snapshot { generation, mappings: mappings.collect() };
-        let before = self
-            .processes
-            .remove(&process)
-            .and_then(|space| if space.now.generation == generation { space.before } else { Some(space.now) });
-        self.processes.insert(process, AddressSpace { pid: Some(pid), origin, now, before, read_at: Instant::now() });
+        let mappings: Vec<(CodeMapping, ModuleIndex)> = mappings
+            .into_iter()
+            .map(|mapping| {
+                let module = self.intern(pid, &mapping, origin.as_ref());
+                (mapping, module)
+            })
+            .collect();
+        let now = Snapshot::new(since, until, mappings);
+        let mut space = self.processes.remove(&process).map(|known| known.space).unwrap_or_default();
+        space.replace(now);
+        self.processes.insert(process, Process { pid: Some(pid), origin, space, read_at: Instant::now() });
         self.changed.insert(process);
         Ok(())
     }
@@ -180,16 +154,16 @@ impl Modules {
     /// Drops the mappings of a process, to be read anew when its next stack arrives: all of them are gone, whether or not
     /// those that came can still be read.
     pub fn drop_mappings(&mut self, process: u16) {
-        if let Some(space) = self.processes.get_mut(&process) {
-            (space.now, space.before) = (Snapshot::default(), None);
+        if let Some(known) = self.processes.get_mut(&process) {
+            known.space = AddressSpace::default();
             self.changed.insert(process);
         }
     }
 
     /// Keeps the mappings of a process as they are: it is gone.
     pub fn freeze(&mut self, process: u16) {
-        if let Some(space) = self.processes.get_mut(&process) {
-            space.pid = None;
+        if let Some(known) = self.processes.get_mut(&process) {
+            known.pid = None;
         }
     }
 
@@ -206,8 +180,7 @@ impl Modules {
 
     /// The code mappings of a process, in order of address, with their modules.
     pub fn mappings_of(&self, process: u16) -> impl Iterator<Item = (&CodeMapping, ModuleIndex, &Arc<Module>)> {
-        let mappings = self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings);
-        mappings.map(|(mapping, index)| (mapping, *index, &self.all[index.place()]))
+        self.mapped_by(process).map(|(mapping, index)| (mapping, index, &self.all[index.place()]))
     }
 
     /// Where the calls that return to these addresses lie, or lay when the process had changed its mappings so often.
@@ -219,8 +192,10 @@ impl Modules {
     ) -> Box<[Location]> {
         // The return address is behind the call; one less is inside it, also where the call ends its function.
         let calls = returns.map(|address| address.wrapping_sub(1));
-        let find = |modules: &Self, address| modules.processes.get(&process)?.find(generation, address);
-        if self.processes.get(&process).is_some_and(|space| generation > space.now.generation) {
+        let find = |modules: &Self, address| {
+            modules.processes.get(&process)?.space.find(generation, address, || (modules.changes_of)(process))
+        };
+        if self.processes.get(&process).is_some_and(|known| known.space.wants_look(generation)) {
             self.reread(process);
         } else if calls.clone().any(|address| find(self, address).is_none()) {
             self.reread_if_old(process);
@@ -246,9 +221,8 @@ impl Modules {
     /// The distinct files that a process maps, each with one of its mappings: not the vDSO, which is none.
     pub fn of_process(&self, process: u16) -> Vec<(ModuleIndex, &CodeMapping)> {
         let mut seen = BTreeSet::new();
-        let mappings = self.processes.get(&process).into_iter().flat_map(|space| &space.now.mappings);
-        let first = mappings.filter(|(mapping, module)| !mapping.is_vdso() && seen.insert(*module));
-        first.map(|(mapping, module)| (*module, mapping)).collect()
+        let first = self.mapped_by(process).filter(|(mapping, module)| !mapping.is_vdso() && seen.insert(*module));
+        first.map(|(mapping, module)| (module, mapping)).collect()
     }
 
     /// The distinct files that a process maps.
@@ -256,19 +230,23 @@ impl Modules {
         self.of_process(process).into_iter().map(|(module, _)| module).collect()
     }
 
+    fn mapped_by(&self, process: u16) -> impl Iterator<Item = (&CodeMapping, ModuleIndex)> {
+        self.processes.get(&process).into_iter().flat_map(|known| known.space.mappings())
+    }
+
     fn reread_if_old(&mut self, process: u16) {
-        if self.processes.get(&process).is_some_and(|space| space.read_at.elapsed() > REREAD_AFTER) {
+        if self.processes.get(&process).is_some_and(|known| known.read_at.elapsed() > REREAD_AFTER) {
             self.reread(process);
         }
     }
 
     fn reread(&mut self, process: u16) {
         // A process that is gone keeps the mappings it had.
-        if let Some(pid) = self.processes.get(&process).and_then(|space| space.pid)
+        if let Some(pid) = self.processes.get(&process).and_then(|known| known.pid)
             && self.read(process, pid).is_err()
-            && let Some(space) = self.processes.get_mut(&process)
+            && let Some(known) = self.processes.get_mut(&process)
         {
-            space.read_at = Instant::now();
+            known.read_at = Instant::now();
         }
     }
 

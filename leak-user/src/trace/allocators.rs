@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use leak_ebpf::Signature;
+use leak_ebpf::{Changes, Signature};
 
 use super::Lookup;
 use crate::{
@@ -110,6 +110,9 @@ impl Found<'_> {
     }
 }
 
+/// Bytes from the start of a loader's `struct r_debug` to its `r_state`.
+const STATE_IN_DEBUG: u64 = 24;
+
 /// Where the dynamic loader of the process in this slot tells of changes, if it has one that does.
 pub fn find_loader(known: &mut Known, modules: &Modules, slot: u16, pid: u32) -> Option<(ModuleIndex, LoaderSite)> {
     let mapped = modules.of_process(slot);
@@ -126,7 +129,12 @@ pub fn find_loader(known: &mut Known, modules: &Modules, slot: u16, pid: u32) ->
     let data = sparse::read_symbols(&module.file.as_ref()?.file).ok()?;
     let object = ElfFile::parse(&data, &loader).ok()?;
     let symbol = object.symbols(&["_dl_debug_state"], |_| true).ok()?.into_iter().next()?;
-    let site = LoaderSite { file_offset: object.code(&symbol).ok()?.offset };
+    let debug = object.variables(&["_r_debug"]).into_iter().next();
+    let state = debug.map(|debug| debug.vaddr.wrapping_add(STATE_IN_DEBUG));
+    let site = LoaderSite {
+        file_offset: object.code(&symbol).ok()?.offset,
+        state_distance: state.map_or(0, |state| state.wrapping_sub(symbol.vaddr)),
+    };
     known.loaders.insert(index, site);
     Some((index, site))
 }
@@ -170,7 +178,7 @@ pub fn find<'a>(
 
 /// The allocators of a process that nobody traces, a line on each, as an attach would find them.
 pub fn in_process(pid: u32) -> Result<Vec<String>> {
-    let mut modules = Modules::new(|_| 0);
+    let mut modules = Modules::new(|_| Changes::default());
     modules.read(0, pid).map_err(|error| {
         anyhow!("what process {pid} maps cannot be read ({error}); run leaktrace as root, or grant CAP_SYS_PTRACE")
     })?;

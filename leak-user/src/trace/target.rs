@@ -301,8 +301,11 @@ impl Traced {
     fn attach_loader(&mut self, means: &mut Means) -> Result<()> {
         let pid = self.target.pid;
         let loader = allocators::find_loader(&mut means.known, &means.modules, self.slot, pid);
-        self.loader = loader.map(|(module, _)| module);
+        let known = std::mem::replace(&mut self.loader, loader.map(|(module, _)| module));
         let Some((module, site)) = loader else { return Ok(()) };
+        if known != self.loader {
+            means.kernel.set_loader(self.slot, site.state_distance)?;
+        }
         let Some(file) = &means.modules.get(module).file else { return Ok(()) };
         if !self.loaders.contains(&module) {
             if self.shares {
@@ -325,7 +328,7 @@ impl Traced {
     /// Takes note of an exec. When a thread other than the first ran it, which takes the first one's place, the probes
     /// were on the one before: gives them, to be taken out.
     pub fn begin_anew(&mut self, by_first_thread: bool, means: &mut Means) -> Option<Probes> {
-        self.search = None;
+        (self.search, self.loader) = (None, None);
         if by_first_thread || self.shares {
             // Without probes it was late before.
             self.may_be_late |= !self.probed.is_empty();
