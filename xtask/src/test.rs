@@ -5,11 +5,16 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::num::NonZero;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::{build, cargo, clean_debian, dist, exports, paths, python, run, targets, tools};
+
+/// How many tests of one program run at a time.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// The options of `cargo xtask test`.
 #[derive(Args)]
@@ -50,13 +55,18 @@ pub fn run(options: &Options) -> Result<()> {
 fn environment(options: &Options) -> Result<Vec<(String, OsString)>> {
     let mut variables: Vec<(String, OsString)> = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with("LEAKTRACE_") || name == "RUST_BACKTRACE")
+        .filter(|(name, _)| name.starts_with("LEAKTRACE_") || name == "RUST_BACKTRACE" || name == THREADS)
         .collect();
     variables.push(("LEAKTRACE_BIN".into(), paths::leaktrace().into()));
     variables.push(("LEAKTRACE_TARGETS".into(), paths::targets().into()));
     variables.push(("LEAKTRACE_PYTHON".into(), python::program().into()));
     variables.push(("LEAKTRACE_EXPORTS".into(), paths::exports().into()));
     variables.push(("PATH".into(), tools::search_path()?));
+    if env::var_os(THREADS).is_none() {
+        // Most of them wait, for what programs do as time goes by; those that measure see to it that they are alone.
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        variables.push((THREADS.into(), (2 * processors).to_string().into()));
+    }
     if options.full {
         variables.push(("LEAKTRACE_FULL".into(), "1".into()));
     }
