@@ -2,16 +2,16 @@
 
 use leak_user::python::holders::{Ended, Limits, Walk, growth, unreached};
 
-use crate::program::{Program, pythons};
+use crate::program::{Program, READING_S, pythons};
 
 #[test]
 fn cycles_that_nothing_reaches_are_told_by_their_fields() {
     for python in pythons() {
         let mut program = Program::start(&python, "holders.py", &[]);
         let mut scans = vec![program.scan(0.0)];
-        for seconds in 1..5 {
+        for reading in 1..5 {
             program.tell("100");
-            scans.push(program.scan(f64::from(seconds)));
+            scans.push(program.scan(f64::from(reading) * READING_S));
         }
         let growing = growth(&scans);
         let grown = |name: &str| {

@@ -5,7 +5,7 @@ use leak_user::python::{
     view::View,
 };
 
-use crate::program::{Program, pythons};
+use crate::program::{Program, READING_S, pythons};
 
 /// The leaks, by name and by type.
 fn leaks(view: &View, scans: &[Scan]) -> Vec<String> {
@@ -29,10 +29,10 @@ fn nothing_healthy_is_a_leak_at_any_moment() {
             program.tell("");
         }
         let mut scans: Vec<Scan> = Vec::new();
-        for seconds in 0..12 {
+        for reading in 0..12 {
             program.tell("");
             let found = program.look(|view| {
-                scans.push(Scan::of(view, f64::from(seconds)));
+                scans.push(Scan::of(view, f64::from(reading) * READING_S));
                 leaks(view, &scans)
             });
             assert!(found.is_empty(), "{} after {} scans:\n{}", python.display(), scans.len(), found.join("\n"));
@@ -45,18 +45,18 @@ fn what_warmed_up_and_rests_is_none_and_what_then_leaks_is_one() {
     let python = pythons().pop().expect("a Python");
     let mut program = Program::start(&python, "holders.py", &[]);
     let mut scans = Vec::new();
-    for seconds in 0..9 {
-        if seconds < 3 {
+    for reading in 0..9 {
+        if reading < 3 {
             program.tell("100");
         }
-        scans.push(program.scan(f64::from(seconds)));
+        scans.push(program.scan(f64::from(reading) * READING_S));
     }
     let leaks = |scans: &[Scan]| growth(scans).containers.iter().filter(|container| container.leak().is_some()).count();
     assert_eq!(leaks(&scans), 0);
     let rest = scans.len();
-    for seconds in 9..13 {
+    for reading in 9..13 {
         program.tell("100");
-        scans.push(program.scan(f64::from(seconds)));
+        scans.push(program.scan(f64::from(reading) * READING_S));
     }
     assert!(leaks(&scans[rest - 1..]) >= 20);
 }

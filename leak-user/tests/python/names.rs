@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use leak_user::python::holders::{Contents, Growing, Limits, growth, name};
 
-use crate::program::{Program, pythons};
+use crate::program::{Program, READING_S, pythons};
 
 /// What the program says it has, and the path to that.
 const PATHS: [(&str, &str); 30] = [
@@ -45,9 +45,9 @@ fn what_grows_has_the_name_that_a_person_would_give_it() {
     for python in pythons() {
         let mut program = Program::start(&python, "holders.py", &[]);
         let mut scans = vec![program.scan(0.0)];
-        for seconds in 1..5 {
+        for reading in 1..5 {
             program.tell("100");
-            scans.push(program.scan(f64::from(seconds)));
+            scans.push(program.scan(f64::from(reading) * READING_S));
         }
         let Growing { containers, .. } = growth(&scans);
         let addresses: Vec<u64> = program.said.values().copied().collect();

@@ -13,6 +13,9 @@ use leak_user::python::{heap::Heap, holders::Scan, interpreter::Interpreter, sna
 /// More than any program here has.
 pub const MOST_BYTES: u64 = 4 << 30;
 
+/// What is taken for the seconds from one reading to the next, of programs that do in a moment what others do in that time.
+pub const READING_S: f64 = 8.0;
+
 /// The Pythons to try.
 pub fn pythons() -> Vec<PathBuf> {
     let folder = env::var_os("LEAKTRACE_PYTHONS")

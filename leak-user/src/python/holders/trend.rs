@@ -8,6 +8,10 @@ const MIN_SCANS: u32 = 4;
 /// Fewest scans for what is in doubt: chance makes so many rises once in thousands.
 const MIN_SCANS_IN_DOUBT: u32 = 8;
 
+/// Seconds that they span, at least: what a program reads in when it starts grows as steadily as a leak, and is mostly
+/// complete by then.
+const MIN_SECONDS: f64 = 20.0;
+
 /// Least growth, in entries or objects.
 const MIN_GROWTH: u64 = 16;
 
@@ -77,6 +81,7 @@ impl Trend {
             Trust::Doubtful => (MIN_SCANS_IN_DOUBT, MIN_STEADINESS_IN_DOUBT),
         };
         let is_leak = self.scans >= min_scans
+            && self.seconds >= MIN_SECONDS
             && self.always_grew()
             && self.growth() >= MIN_GROWTH
             && self.late_share >= MIN_LATE_SHARE
@@ -150,6 +155,16 @@ mod tests {
         assert_eq!(trend(&[1000, 2000, 3000]).leak(Trust::Sure), None);
         assert_eq!(trend(&[]).leak(Trust::Sure), None);
         assert_eq!(trend(&[5]).leak(Trust::Sure), None);
+    }
+
+    #[test]
+    fn a_few_seconds_say_nothing_however_many_scans_there_were_in_them() {
+        let in_seconds = |seconds: f64| {
+            let moments: Vec<(f64, u64)> = (0..9).map(|scan| (scan as f64 * seconds / 8.0, scan * 1000)).collect();
+            Trend::of(&moments).leak(Trust::Sure)
+        };
+        assert_eq!(in_seconds(16.0), None);
+        assert!(in_seconds(21.0).is_some());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! An interpreter followed over time: its heap is read again and again, what grows is named, and the containers that grow
 //! the most are watched for the lines that add to them.
 //!
-//! It promises that a container is only said to leak that the program reaches by a name, that grew at each reading and
-//! never shrank. It leaves out when to read ([`Study::next`] says when it would, if there were nothing else to do), and where the readings go.
+//! It promises that a container is only said to leak that the program reaches by a name, that grew at each reading for some
+//! time and never shrank. It leaves out when to read ([`Study::next`] says when it would, if there were nothing else to do), and where the readings go.
 
 mod judge;
 mod memory;
