@@ -70,7 +70,7 @@ const MOST: usize = 1 << 28;
 
 /// Undoes [`pack`].
 pub fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
-    let bytes = zstd::bulk::Decompressor::upper_bound(packed).unwrap_or(MOST);
+    let bytes = zstd::bulk::Decompressor::upper_bound(packed).context("it does not say how large it is")?;
     ensure!(bytes <= MOST, "it claims to be larger than anything that leaktrace writes");
     zstd::bulk::decompress(packed, bytes).context("it cannot be decompressed")
 }
