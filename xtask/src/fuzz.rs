@@ -64,7 +64,8 @@ fn cargo_fuzz() -> Result<PathBuf> {
         .is_ok_and(|version| version == format!("cargo-fuzz {VERSION}"));
     if !is_installed {
         let mut command = cargo::isolated(cargo::program());
-        command.args(["install", "cargo-fuzz", "--version", VERSION, "--locked", "--force", "--root"]);
+        // It only calls cargo: a slow one is as good, and there sooner.
+        command.args(["install", "cargo-fuzz", "--version", VERSION, "--locked", "--force", "--debug", "--root"]);
         run::stream(command.arg(paths::cargo_fuzz()), || ()).context("cargo-fuzz cannot be installed")?;
     }
     Ok(program)
