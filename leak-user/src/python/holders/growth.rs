@@ -122,7 +122,7 @@ fn container_growth(scans: &[Scan], last: &Container) -> ContainerGrowth {
         })
         .collect();
     moments.reverse();
-    let kept = moments.windows(2).filter(|pair| pair[0].1.witness == pair[1].1.witness).count();
+    let kept = moments.windows(2).filter(|pair| pair[0].1.witnesses.are_kept_by(&pair[1].1.witnesses)).count();
     let trend = |of: fn(&Container) -> u64| {
         Trend::of(&moments.iter().map(|(seconds, container)| (*seconds, of(container))).collect::<Vec<_>>())
     };
@@ -138,10 +138,10 @@ fn container_growth(scans: &[Scan], last: &Container) -> ContainerGrowth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::holders::TypeCount;
+    use crate::python::{containers::Witnesses, holders::TypeCount};
 
     fn container(address: u64, entries: u64) -> Container {
-        Container { address, kind: 7, entries, table_bytes: entries * 8, witness: 1 }
+        Container { address, kind: 7, entries, table_bytes: entries * 8, witnesses: Witnesses::default() }
     }
 
     fn scans(containers: &[&[Container]]) -> Vec<Scan> {
@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn containers_that_take_turns_at_an_address_are_in_doubt() {
-        let turn = |scan: u64| vec![Container { witness: scan, ..container(1, 100 + scan * 50) }];
+        let turn =
+            |scan: u64| vec![Container { witnesses: Witnesses::of([scan << 32]), ..container(1, 100 + scan * 50) }];
         let turns: Vec<Vec<Container>> = (0..5).map(turn).collect();
         let turns: Vec<&[Container]> = turns.iter().map(Vec::as_slice).collect();
         let growing = growth(&scans(&turns));

@@ -100,10 +100,10 @@ impl Past {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::python::containers::Container;
+    use crate::python::containers::{Container, Witnesses};
 
     fn scan(seconds: u64, entries: u64) -> Scan {
-        let container = Container { address: 16, kind: 7, entries, table_bytes: 0, witness: 1 };
+        let container = Container { address: 16, kind: 7, entries, table_bytes: 0, witnesses: Witnesses::default() };
         Scan { seconds: seconds as f64, types: Vec::new(), containers: vec![container] }
     }
 
