@@ -60,6 +60,12 @@ impl Browser {
         } } });
         let session = browser.ask("POST", "/session", &wanted);
         session["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
+        // Its first page may be laid out in a window that has no size yet, and complain of that.
+        let blank = browser.scratch.path("blank.html");
+        fs::write(&blank, "<!doctype html><title>blank</title>").expect("a folder to write into");
+        browser.visit(&blank);
+        browser.wait("return innerWidth > 100");
+        browser.log();
         browser
     }
 
