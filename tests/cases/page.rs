@@ -3,16 +3,11 @@
 
 mod browser;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::LazyLock,
-};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::harness::Machine;
+use crate::harness::{Machine, pages_path};
 use browser::Browser;
 
 /// The names of functions in the rows of a table that are there now.
@@ -25,25 +20,7 @@ const TOO_WIDE: &str = "return [...document.querySelectorAll('body *')]
 
 /// The page of a made-up session.
 fn page(name: &str) -> PathBuf {
-    folder().join(name).with_extension("html")
-}
-
-/// A folder of pages and pictures of made-up sessions, written once.
-fn folder() -> &'static Path {
-    static PAGES: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
-        fs::create_dir_all(&folder).expect("our folder");
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["test", "--quiet", "--package", "leak-user", "--lib"]);
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
-        }
-        command.args(["--", "--exact", "page::tests::pages_are_written_for_the_browser"]);
-        let status = command.env("LEAKTRACE_PAGES", &folder).status().expect("cargo");
-        assert!(status.success(), "the pages could not be written");
-        folder
-    });
-    &PAGES
+    pages_path().join(name).with_extension("html")
 }
 
 fn opened(machine: &Machine, name: &str) -> Browser {
@@ -226,7 +203,7 @@ fn a_flame_graph_alone_opens_and_zooms_whatever_its_names() {
     let machine = Machine::shared();
     let browser = Browser::start(&machine);
     browser.look(1280, "light");
-    browser.visit(&folder().join("flames.svg"));
+    browser.visit(&pages_path().join("flames.svg"));
     browser.wait("return document.querySelectorAll('#frames > g').length > 20");
     browser.picture("flames");
     assert_eq!(browser.run("return document.querySelectorAll('script').length"), 1);

@@ -1,4 +1,5 @@
-//! The exports that other programs are to read in tests, written by the unit test that has the made-up sessions.
+//! The exports and pages that other programs are to read in tests, written by the unit tests that have the made-up
+//! sessions.
 
 use std::fs;
 
@@ -6,17 +7,19 @@ use anyhow::{Context, Result};
 
 use crate::{cargo, paths, run};
 
-/// The unit test, and the variable that names its folder.
-const WRITER: &str = "export::tests::the_sample_is_written_for_others_to_read";
-const FOLDER: &str = "LEAKTRACE_EXPORTS";
+/// The unit tests, each of which writes into a folder that a variable names.
+const WRITERS: [&str; 2] =
+    ["export::tests::the_sample_is_written_for_others_to_read", "page::tests::pages_are_written_for_the_browser"];
 
 /// Writes them.
 pub fn write() -> Result<()> {
-    let folder = paths::exports();
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", paths::short(&folder)))?;
     // Of the whole workspace, as the tests are built next, so that nothing is compiled twice.
     let mut command = cargo::host();
-    command.args(["test", "--quiet", "--workspace", "--release", "--lib", "--", "--exact", WRITER]);
-    run::output(command.env(FOLDER, folder)).context("the exports cannot be written")?;
+    command.args(["test", "--quiet", "--workspace", "--release", "--lib", "--", "--exact"]).args(WRITERS);
+    for (variable, folder) in [("LEAKTRACE_EXPORTS", paths::exports()), ("LEAKTRACE_PAGES", paths::pages())] {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", paths::short(&folder)))?;
+        command.env(variable, folder);
+    }
+    run::output(&mut command).context("the exports and pages cannot be written")?;
     Ok(())
 }

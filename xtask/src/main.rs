@@ -13,7 +13,7 @@
 //! | `linker.rs`    | finds (or installs) `bpf-linker`, and the LLVM under it             |
 //! | `programs.rs`  | compiles the kernel programs with the two                           |
 //! | `targets.rs`   | compiles the programs that leaktrace is tried on                    |
-//! | `exports.rs`   | writes the exports that other programs are to read in tests         |
+//! | `exports.rs`   | writes the exports and pages that other programs are to read in tests |
 //! | `python.rs`    | Python packages that tests need, in an environment of their own     |
 //! | `prometheus.rs` | Prometheus, which tests ask what it has read of leaktrace           |
 //! | `tools.rs`     | the tools that tests drive: compilers, Redis, a browser             |

@@ -85,6 +85,11 @@ pub fn exports() -> PathBuf {
     target().join("exports")
 }
 
+/// Pages of made-up sessions, for the tests to open in a browser.
+pub fn pages() -> PathBuf {
+    target().join("pages")
+}
+
 /// The product, linked statically.
 pub fn static_leaktrace() -> PathBuf {
     target().join(format!("{}-unknown-linux-gnu/release/leaktrace", std::env::consts::ARCH))

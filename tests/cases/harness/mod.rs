@@ -129,6 +129,11 @@ pub fn exports_path() -> PathBuf {
     from_environment("LEAKTRACE_EXPORTS", "target/exports")
 }
 
+/// The folder of pages of made-up sessions.
+pub fn pages_path() -> PathBuf {
+    from_environment("LEAKTRACE_PAGES", "target/pages")
+}
+
 /// What `cargo xtask dist` made.
 pub fn dist_path() -> PathBuf {
     from_environment("LEAKTRACE_DIST", "target/dist")
