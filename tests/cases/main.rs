@@ -3,7 +3,8 @@
 //! `cargo xtask test` compiles everything and runs them. They need root and a kernel with BPF and fail without: a
 //! promise that was not checked is not kept. `LEAKTRACE_BIN` names the leaktrace to test, `LEAKTRACE_TARGETS` the folder
 //! of the compiled `tests/targets`, `LEAKTRACE_PYTHON` a Python with the packages that read exports, `LEAKTRACE_EXPORTS`
-//! the folder of what is exported, `LEAKTRACE_PAGES` that of pages, `LEAKTRACE_FULL=1` asks for the long versions. No test relies on absolute speed.
+//! the folder of what is exported, `LEAKTRACE_PAGES` that of pages, `LEAKTRACE_FULL=1` asks for the long versions. No
+//! test relies on absolute speed.
 
 mod harness;
 

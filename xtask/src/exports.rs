@@ -2,6 +2,7 @@
 //! sessions.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -11,12 +12,17 @@ use crate::{cargo, paths, run};
 const WRITERS: [&str; 2] =
     ["export::tests::the_sample_is_written_for_others_to_read", "page::tests::pages_are_written_for_the_browser"];
 
+/// The variables that name the folders, for the writers and for the tests that read.
+pub fn folders() -> [(&'static str, PathBuf); 2] {
+    [("LEAKTRACE_EXPORTS", paths::exports()), ("LEAKTRACE_PAGES", paths::pages())]
+}
+
 /// Writes them.
 pub fn write() -> Result<()> {
     // Of the whole workspace, as the tests are built next, so that nothing is compiled twice.
     let mut command = cargo::host();
     command.args(["test", "--quiet", "--workspace", "--release", "--lib", "--", "--exact"]).args(WRITERS);
-    for (variable, folder) in [("LEAKTRACE_EXPORTS", paths::exports()), ("LEAKTRACE_PAGES", paths::pages())] {
+    for (variable, folder) in folders() {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", paths::short(&folder)))?;
         command.env(variable, folder);
     }

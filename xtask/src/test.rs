@@ -60,8 +60,7 @@ fn environment(options: &Options) -> Result<Vec<(String, OsString)>> {
     variables.push(("LEAKTRACE_BIN".into(), paths::leaktrace().into()));
     variables.push(("LEAKTRACE_TARGETS".into(), paths::targets().into()));
     variables.push(("LEAKTRACE_PYTHON".into(), python::program().into()));
-    variables.push(("LEAKTRACE_EXPORTS".into(), paths::exports().into()));
-    variables.push(("LEAKTRACE_PAGES".into(), paths::pages().into()));
+    variables.extend(exports::folders().map(|(name, folder)| (name.into(), folder.into())));
     variables.push(("PATH".into(), tools::search_path()?));
     if env::var_os(THREADS).is_none() {
         // Most of them wait, for what programs do as time goes by; those that measure see to it that they are alone.

@@ -51,8 +51,8 @@ struct Mapped {
 
 impl Snapshot {
     /// Mappings, in order of address, and what had changed before and after they were read.
-    pub fn new(since: Changes, until: Changes, mappings: Vec<(CodeMapping, ModuleIndex)>) -> Self {
-        let mapped = mappings.into_iter().map(|(mapping, module)| Mapped { mapping, module, lasts: true });
+    pub fn new(since: Changes, until: Changes, mappings: impl Iterator<Item = (CodeMapping, ModuleIndex)>) -> Self {
+        let mapped = mappings.map(|(mapping, module)| Mapped { mapping, module, lasts: true });
         Self { since, until, mappings: mapped.collect() }
     }
 
@@ -160,7 +160,7 @@ mod tests {
             let mapping = CodeMapping { start, end, file_offset: 0, device: (8, 1), inode, path: PathBuf::new() };
             Some((mapping, ModuleIndex(library)))
         });
-        Snapshot::new(since, until, mapped.collect())
+        Snapshot::new(since, until, mapped)
     }
 
     fn whole(changes: Changes, places: &Places) -> Snapshot {

@@ -136,13 +136,10 @@ impl Modules {
         }
         let known = self.processes.get(&process).and_then(|known| known.origin.as_ref());
         let origin = Origin::of(pid, known).ok();
-        let mappings: Vec<(CodeMapping, ModuleIndex)> = mappings
-            .into_iter()
-            .map(|mapping| {
-                let module = self.intern(pid, &mapping, origin.as_ref());
-                (mapping, module)
-            })
-            .collect();
+        let mappings = mappings.into_iter().map(|mapping| {
+            let module = self.intern(pid, &mapping, origin.as_ref());
+            (mapping, module)
+        });
         let now = Snapshot::new(since, until, mappings);
         let mut space = self.processes.remove(&process).map(|known| known.space).unwrap_or_default();
         space.replace(now);
